@@ -1,10 +1,10 @@
-//! The chain of a log: its entries in the order of their numbers, each naming the one before it.
+//! The chain of a log: its entries in the order of their numbers, each with the number of the one before it.
 //!
-//! Numbers may have holes, so a number that is not there is no damage. Damage is a broken chain: an entry whose `prev` is not the entry
-//! before it, or a newest entry that is not the head of the log. Everything below `first` was deleted, so the oldest entry follows
-//! `first - 1`.
+//! Numbers may have holes, so an unused number is not damage. Damage is a broken chain: an entry whose `prev` is not the entry before it,
+//! or a newest entry that is not the head of the log. Retention deleted everything below `first`, so the oldest entry follows `first -
+//! 1`.
 //!
-//! Never yields messages over a place where one is missing.
+//! A scan never continues past a missing message.
 
 use std::{ops::ControlFlow, path::Path};
 
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::chat::Seq;
 
-/// In which order messages are read, and so which end is cut.
+/// The direction of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     Up,
     Down,
 }
 
-/// One log as a reader or the writer sees it.
+/// One log in one view of the database.
 #[derive(Clone, Copy)]
 pub(crate) struct Chain<'c> {
     pub(crate) db: &'c Connection,
@@ -33,8 +33,8 @@ pub(crate) struct Chain<'c> {
 }
 
 impl Chain<'_> {
-    /// Hands every message from `low` to `high` to `take`, in order, until it says stop. The chain goes through entries that are no messages.
-    /// A broken chain is an error.
+    /// Calls `take` with every message from `low` to `high`, in order, until it breaks. The scan follows the chain through entries that
+    /// are no messages, and fails where the chain is broken.
     pub(crate) fn scan(
         &self,
         (low, high): (Seq, Seq),
@@ -55,7 +55,7 @@ impl Chain<'_> {
             .map_err(failed)?;
         let range = params![self.log.id, int(low), int(high)];
         let mut rows = select.query(range).map_err(failed)?;
-        // The link that the next message must have. Up: the one before it. Down: its own number. `None`: not known.
+        // The link that the next message must match. Up: the number before it. Down: its own number. `None`: unknown.
         let mut link = match order {
             Order::Up => None,
             Order::Down => self.link_above(high)?,
@@ -87,12 +87,12 @@ impl Chain<'_> {
         }
     }
 
-    /// The newest entry that the chain has up to `high`, by the entry above it; `None` where that cannot be read.
+    /// The newest entry at or below `high`, read from the `prev` of the entry above it; `None` if that entry is unreadable.
     pub(crate) fn link_above(&self, high: Seq) -> Result<Option<Seq>, StoreFault> {
         self.before(high, self.log.head, |above| above.prev)
     }
 
-    /// The newest message up to `high`, in the same way.
+    /// The newest message at or below `high`, found in the same way.
     pub(crate) fn last_message(&self, high: Seq) -> Result<Option<Seq>, StoreFault> {
         self.before(high, self.log.last, MessageRow::message_before)
     }
@@ -108,17 +108,17 @@ impl Chain<'_> {
         }
     }
 
-    /// The oldest entry of this number or above.
+    /// The oldest entry at or above this number.
     pub(crate) fn at_or_above(&self, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
         self.one(AT_OR_ABOVE, seq)
     }
 
-    /// The newest entry of this number or below.
+    /// The newest entry at or below this number.
     pub(crate) fn at_or_below(&self, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
         self.one(AT_OR_BELOW, seq)
     }
 
-    /// The message of a number that is known to be stored.
+    /// An entry that is known to exist.
     pub(crate) fn exactly(&self, seq: Seq) -> Result<MessageRow, StoreFault> {
         let found = self.at_or_above(seq)?.filter(|message| message.seq == seq);
         found.ok_or_else(|| self.broken(seq))
@@ -132,8 +132,8 @@ impl Chain<'_> {
         row.map(|row| MessageRow::read(row, self.file, self.log)).transpose()
     }
 
-    /// Below this number `holds` is false for every stored entry, and from it on true. `holds` never becomes false again. `damaged`
-    /// says what comes of a message that cannot be read; `Ok` counts it as one for which `holds` is true.
+    /// Binary search for the first entry for which `holds` is true; it must never become false again. `damaged` decides about an
+    /// unreadable entry: `Ok` treats it as one for which `holds` is true.
     pub(crate) fn first_where(
         &self,
         holds: impl Fn(&MessageRow) -> bool,
@@ -161,7 +161,7 @@ impl Chain<'_> {
         Ok(low)
     }
 
-    /// The last number, behind `after`, of what cannot be read there.
+    /// The last unreadable number after `after`.
     pub(crate) fn unreadable_up_to(&self, after: Seq) -> Result<Seq, StoreFault> {
         let next = self
             .db
@@ -174,7 +174,7 @@ impl Chain<'_> {
             .map_err(|why| self.failed(&why))?;
         Ok(match (next.map(i64::cast_unsigned), self.at_or_above(after + 1)) {
             (None, _) => self.log.head,
-            // Behind a gap in the chain the next message can be read.
+            // The message after a gap in the chain is readable.
             (Some(_), Ok(Some(message))) if message.prev > after => message.prev,
             (Some(next), _) => next,
         })

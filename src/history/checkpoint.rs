@@ -1,7 +1,7 @@
-//! Checkpoints: copying the write-ahead log into the database, so that it can be used again.
+//! Checkpoints: copies of the write-ahead log into the database, so that SQLite can reuse the log.
 //!
-//! The writer decides when, because the commit marker must know what the database itself holds. A reader that stays below the end of
-//! the log keeps it from being used again; it grows meanwhile, and the operator is told.
+//! The writer decides when to checkpoint, because the commit marker must know what the database file has. A reader with an old snapshot
+//! prevents the reuse of the log. The log grows in that time, and the operator gets a warning.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,17 @@ use rusqlite::Connection;
 
 use crate::limits;
 
-/// When to copy the log, and whether a reader holds it.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpointer {
     commits_since_look: u32,
-    /// Since when a reader has kept the log from being used again.
+    /// Since when a reader has prevented the reuse of the log.
     held_since: Option<Instant>,
-    /// How large the log was when that was last reported.
+    /// The size of the log at the last warning.
     warned_bytes: u64,
 }
 
 impl Checkpointer {
-    /// Copies the log when it has grown. `Some(true)`: all of it was copied.
+    /// Checkpoints if the log has grown. `Some(true)`: the whole log was copied.
     pub(crate) fn after_commit(&mut self, db: &Connection) -> rusqlite::Result<Option<bool>> {
         self.commits_since_look += 1;
         if self.commits_since_look < COMMITS_PER_LOOK {
@@ -34,8 +33,8 @@ impl Checkpointer {
         self.copy_log(db).map(Some)
     }
 
-    /// Tries again where a reader held the last checkpoint back, so that its age is right while nobody talks. `Some(true)`: all
-    /// of it was copied.
+    /// Repeats a checkpoint that a reader prevented, so that `log_held` is right while there are no commits. `Some(true)`: the whole log
+    /// was copied.
     pub(crate) fn look_again(&mut self, db: &Connection, wal_bytes: u64) -> rusqlite::Result<Option<bool>> {
         let Some(since) = self.held_since else { return Ok(None) };
         let complete = self.copy_log(db)?;
@@ -56,7 +55,7 @@ impl Checkpointer {
         Ok(Some(complete))
     }
 
-    /// How long a reader has held the write-ahead log.
+    /// How long a reader has prevented the reuse of the log.
     pub(crate) fn log_held(&self) -> Duration {
         self.held_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -73,7 +72,7 @@ impl Checkpointer {
     }
 }
 
-/// Pages in the write-ahead log, and how many of them have been copied.
+/// The number of pages in the write-ahead log, and how many of them are copied.
 fn checkpoint_state(db: &Connection, sql: &str) -> rusqlite::Result<(i64, i64)> {
     db.prepare_cached(sql)?
         .query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
@@ -84,5 +83,5 @@ pub(crate) fn checkpoint_all(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
-/// The write-ahead log is looked at once in so many commits.
+/// The size of the log is checked once per this many commits.
 const COMMITS_PER_LOOK: u32 = 8;

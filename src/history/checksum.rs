@@ -1,7 +1,7 @@
 //! The checksum that every row carries.
 
-/// A checksum over cells, each with its length, so that no two rows look alike. Short cells are gathered first: a row is
-/// then one run of the sum, which is several times faster than one per cell.
+/// A checksum over cells. Each cell's length is part of it, so that rows with different cells never have the same input. Short cells are
+/// collected in a buffer first, because one long run is several times faster than one run per cell.
 pub(crate) struct Checksum {
     sum: crc32fast::Hasher,
     gathered: [u8; GATHERED_BYTES],
@@ -57,7 +57,7 @@ impl Checksum {
     }
 }
 
-/// A row with a text of usual length.
+/// Fits a row with a text of usual length.
 const GATHERED_BYTES: usize = 256;
 
 #[cfg(test)]

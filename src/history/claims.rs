@@ -1,8 +1,8 @@
-//! Which names are claimed, for those who cannot wait for the store: a session that says a name, a direct message on its way.
+//! The claimed names, in memory, for shards that cannot wait for the store.
 //!
-//! Every claimed name of the store is here, from its start on. A claim is here before it is committed, so nothing that was committed
-//! behind it can be handed to a session that has not shown the key. [`Claims::has`] never says that a claimed name is free.
-//! It says that a free name is claimed while a claim of it fails, or when two names have the same fingerprint of 64 bits.
+//! The set has every claimed name from the start of the store on, and a new claim before its commit. So no data committed after a claim
+//! reaches a session that has not shown the key. [`Claims::has`] never calls a claimed name free. It can call a free name claimed: while
+//! a claim is being committed that then fails, or if two names share a 64-bit fingerprint.
 
 use std::{hash::BuildHasher as _, path::Path};
 
@@ -15,15 +15,15 @@ use super::{
 };
 use crate::chat::UserName;
 
-/// The claimed names of a store, by fingerprints: 16 bytes each instead of some 100 for a name.
+/// Fingerprints of the claimed names: 16 bytes each instead of about 100 for a name.
 #[derive(Debug, Default)]
 pub struct Claims {
     claimed: DashMap<u64, (), foldhash::fast::RandomState>,
-    /// Its seed is random, so nobody can choose two names with one fingerprint.
+    /// Randomly seeded, so that nobody can construct two names with one fingerprint.
     hasher: foldhash::quality::RandomState,
 }
 
-/// Claims that are being committed; without [`Claiming::keep`] they are withdrawn.
+/// Claims in the transaction that is being committed. Dropping them without [`Claiming::keep`] withdraws them.
 #[derive(Debug)]
 pub(crate) struct Claiming<'c> {
     claims: &'c Claims,
@@ -40,7 +40,7 @@ impl Claims {
         self.claimed.len()
     }
 
-    /// Reads all of them. A row that does not match its checksum is reported to `found`; its name counts as claimed.
+    /// Loads all claims. A row with a wrong checksum goes to `found`, and its name counts as claimed.
     pub(crate) fn load(&self, db: &Connection, file: &Path, found: &dyn Fn(&StoreFault)) -> Result<(), StoreFault> {
         let read = || -> rusqlite::Result<()> {
             let mut select = db.prepare("SELECT user, hash, crc FROM name")?;
@@ -73,7 +73,7 @@ impl Claims {
 }
 
 impl Claiming<'_> {
-    /// They are committed.
+    /// Keeps the claims after their commit.
     pub(crate) fn keep(mut self) {
         self.fresh.clear();
     }

@@ -1,4 +1,4 @@
-//! `plaza history …`: the tools, as a person calls them.
+//! The command line of the history tools: `plaza history …`.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -40,7 +40,7 @@ pub enum HistoryCommand {
 }
 
 impl HistoryCommand {
-    /// Does it, says what came of it, and fails where something is damaged or was left out.
+    /// Runs the command and prints its result. The exit code is a failure if something is damaged or was left out.
     pub fn run(&self, data: &Path) -> ExitCode {
         match self.tell(data) {
             Ok((said, code)) => match output::print(&said) {
@@ -59,7 +59,7 @@ impl HistoryCommand {
         }
     }
 
-    /// What is to be printed, and the exit code.
+    /// Returns the text to print and the exit code.
     fn tell(&self, data: &Path) -> Result<(String, ExitCode), StartFault> {
         match self {
             Self::Check => {
@@ -75,7 +75,7 @@ impl HistoryCommand {
                     Some(file) if file != Path::new("-") => export_into(data, file)?,
                     Some(_) | None => tools::export(data, &mut BufWriter::new(io::stdout().lock()))?,
                 };
-                // Standard output may be the export itself.
+                // Standard output may hold the export itself.
                 let _ = writeln!(
                     io::stderr(),
                     "{} messages, {} read positions and names",
@@ -109,7 +109,7 @@ impl HistoryCommand {
     }
 }
 
-/// Exports into a file that is there when it is complete, and not before.
+/// Exports into a temporary file and renames it when it is complete.
 fn export_into(data: &Path, file: &Path) -> Result<tools::Moved, StartFault> {
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".unfinished");
@@ -121,7 +121,7 @@ fn export_into(data: &Path, file: &Path) -> Result<tools::Moved, StartFault> {
     if file.symlink_metadata().is_ok() {
         return Err(io(file)(io::ErrorKind::AlreadyExists.into()));
     }
-    // What a killed run left is written over, unless that run goes on.
+    // Overwrite the remains of a killed export, unless that export is still running.
     let out = File::options()
         .write(true)
         .create(true)
@@ -142,7 +142,7 @@ fn export_into(data: &Path, file: &Path) -> Result<tools::Moved, StartFault> {
         Ok(moved)
     });
     if written.is_err() {
-        // The export says what went wrong; what stays here has a name that says what it is.
+        // The fault says what went wrong; the name of the leftover says what it is.
         let _ = fs::remove_file(&unfinished);
     }
     let moved = written?;

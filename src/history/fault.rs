@@ -1,9 +1,9 @@
-//! What can go wrong with the store, and the sentence that tells an operator what to do about it.
+//! Faults of the store, with the sentence that tells an operator what to do.
 //!
-//! [`StoreFault`] is a fault of a running store, [`StartFault`] the reason why a store did not open. Every error of SQLite and of the
-//! operating system becomes one of them here. Damage always names its file, and the log and number where these are known.
+//! [`StoreFault`] is a fault of a running store; [`StartFault`] is the reason why a store did not open. Errors of SQLite and of the
+//! operating system become one of these. Damage names its file, and the log and number if they are known.
 //!
-//! This file never decides what a fault leads to: whoever meets it does.
+//! This file does not decide how to react to a fault; the caller does.
 
 use std::{
     fmt, io,
@@ -15,35 +15,28 @@ use rusqlite::ErrorCode;
 use super::log::LogId;
 use crate::{chat::Seq, limits};
 
-/// Why the store could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreFault {
-    /// No space left.
     Full { file: PathBuf },
-    /// The file or its file system cannot be written.
     ReadOnly { file: PathBuf },
-    /// What is stored is not what was written.
+    /// Stored data differs from what was written.
     Damaged {
         file: PathBuf,
-        /// In which log, where that is known.
         log: Option<LogId>,
-        /// At which message, where that is known.
         seq: Option<Seq>,
         seen: String,
     },
-    /// Anything else that the system or SQLite says.
+    /// Any other error of the system or SQLite.
     Broken { file: PathBuf, seen: String },
-    /// The question itself is beyond a bound.
+    /// The request exceeds a bound.
     Refused {
-        /// What was seen and what the bound is.
+        /// What was seen, and the bound.
         seen: String,
     },
-    /// The store is stopping.
     Stopping,
 }
 
 impl StoreFault {
-    /// Damage somewhere in this file.
     pub(crate) fn damaged(file: &Path, seen: impl Into<String>) -> Self {
         Self::Damaged {
             file: file.to_owned(),
@@ -53,7 +46,7 @@ impl StoreFault {
         }
     }
 
-    /// Damage says that it is in this log, unless it names one.
+    /// Adds the log to damage that names none.
     pub(crate) fn in_log(mut self, of: &LogId) -> Self {
         if let Self::Damaged { log, .. } = &mut self {
             log.get_or_insert_with(|| of.clone());
@@ -61,7 +54,7 @@ impl StoreFault {
         self
     }
 
-    /// Damage says that it is at this number.
+    /// Adds the number to damage.
     pub(crate) fn at(mut self, number: Seq) -> Self {
         if let Self::Damaged { seq, .. } = &mut self {
             *seq = Some(number);
@@ -73,38 +66,34 @@ impl StoreFault {
 /// Why a store was not opened.
 #[derive(Debug)]
 pub enum StartFault {
-    /// Another process has it.
     Locked {
         dir: PathBuf,
-        /// The other process, if it says.
+        /// The other process, if known.
         holder: Option<u32>,
     },
-    /// There is no such directory, and it could not be made.
+    /// The directory does not exist and cannot be created.
     NoDirectory {
         dir: PathBuf,
         why: io::Error,
     },
-    /// It belongs to another user, so it cannot be closed to others or not be written.
+    /// The directory belongs to another user, so it cannot be made private or written.
     NotOurs {
         dir: PathBuf,
-        /// Its owner's number.
+        /// The user id of the owner.
         owner: u32,
         mode: u32,
     },
-    /// Everybody may write there and it holds what is not a store's, so it is not closed to them.
+    /// Everybody may write to the directory and it contains other files, so it cannot be made private.
     Shared {
         dir: PathBuf,
         mode: u32,
     },
-    /// It was written by a newer program.
     Newer {
         file: PathBuf,
-        /// Its schema version.
         seen: i64,
-        /// The newest this program knows.
         known: i64,
     },
-    /// Files that belong together are not there together.
+    /// Files that belong together are not together.
     Torn {
         /// The file that is missing or foreign.
         file: PathBuf,
@@ -114,12 +103,10 @@ pub enum StartFault {
         file: PathBuf,
         why: io::Error,
     },
-    /// The database cannot be used.
     Store(StoreFault),
 }
 
 impl StartFault {
-    /// The system gave no random bytes.
     pub(crate) fn no_random(why: io::Error) -> Self {
         Self::Io {
             file: "/dev/urandom".into(),
@@ -128,7 +115,7 @@ impl StartFault {
     }
 }
 
-/// What SQLite said, sorted by who must act.
+/// Sorts errors of SQLite by who must act.
 pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
     let damaged = || StoreFault::damaged(file, why.to_string());
     match why.sqlite_error_code() {
@@ -136,7 +123,7 @@ pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreFault::ReadOnly { file: file.to_owned() },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => damaged(),
         _ => match why {
-            // A value of another type than the schema has: the page was changed.
+            // A value whose type differs from the schema: the page was damaged.
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -149,7 +136,7 @@ pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
     }
 }
 
-/// What the operating system said, sorted by who must act.
+/// Sorts errors of the operating system by who must act.
 pub(crate) fn io_fault(file: &Path, why: &io::Error) -> StoreFault {
     let file = file.to_owned();
     match why.kind() {
@@ -162,7 +149,7 @@ pub(crate) fn io_fault(file: &Path, why: &io::Error) -> StoreFault {
     }
 }
 
-/// Why a directory is not there, in words.
+/// Explains why a directory could not be created.
 pub(crate) fn no_directory(dir: &Path, why: &io::Error) -> String {
     let dir = dir.display();
     match why.kind() {
@@ -254,7 +241,7 @@ impl fmt::Display for StartFault {
                 file.display()
             ),
             Self::Io { file, why } => write!(f, "{}: {why}", file.display()),
-            // Who runs the store tries again by itself; who starts it does not.
+            // A running store tries again by itself; a start does not.
             Self::Store(StoreFault::Full { file }) => {
                 write!(
                     f,

@@ -1,4 +1,4 @@
-//! The directory of a store: its files, its lock, and the little that is read from the system.
+//! The files of a store, its lock, and random numbers.
 
 use std::{
     fs::{self, File},
@@ -11,20 +11,19 @@ use std::{
 use super::fault::StartFault;
 use crate::lock::{self, FileLock, NotHeld};
 
-/// Where everything is.
+/// The paths of a store's files.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
-    /// The directory.
     pub(crate) dir: PathBuf,
-    /// Talks and all that is not derived.
+    /// The messages and everything that cannot be rebuilt.
     pub(crate) database: PathBuf,
-    /// The head witness.
+    /// The commit marker.
     pub(crate) head: PathBuf,
-    /// The search index, which can always be made again.
+    /// The search index, which can be rebuilt.
     pub(crate) search: PathBuf,
-    /// Locked while a server runs; holds its process id.
+    /// Locked while a server runs; contains its process id.
     pub(crate) lock: PathBuf,
-    /// A backup or an import on its way; what is finished is moved out of it.
+    /// The directory of a running backup or import, which moves its files out when they are complete.
     pub(crate) unfinished: PathBuf,
 }
 
@@ -40,7 +39,7 @@ impl Files {
         }
     }
 
-    /// Makes the directory, closes it to others and takes the lock.
+    /// Creates the directory, makes it private and takes the lock.
     pub(crate) fn claim(&self) -> Result<FileLock, StartFault> {
         let failed = |file: &Path| {
             let file = file.to_owned();
@@ -68,7 +67,7 @@ impl Files {
             }
         };
         if mode & 0o077 != 0 {
-            // Where everybody may write, as in /tmp, others have things that they could not reach any more.
+            // In a shared directory such as /tmp, this would lock others out of their own files.
             if mode & 0o002 != 0 && !self.is_ours().map_err(failed(&self.dir))? {
                 let dir = self.dir.clone();
                 return Err(StartFault::Shared {
@@ -87,7 +86,7 @@ impl Files {
         })
     }
 
-    /// Whether the directory holds a store, or nothing yet.
+    /// Whether the directory contains a store, or nothing.
     fn is_ours(&self) -> io::Result<bool> {
         if [&self.lock, &self.database, &self.head]
             .into_iter()
@@ -96,7 +95,7 @@ impl Files {
             return Ok(true);
         }
         for entry in fs::read_dir(&self.dir)? {
-            // A file system of its own is empty with this in it.
+            // An empty file system contains this.
             if entry?.file_name() != "lost+found" {
                 return Ok(false);
             }
@@ -104,13 +103,11 @@ impl Files {
         Ok(true)
     }
 
-    /// Bytes of the database's write-ahead log.
     pub(crate) fn wal_bytes(&self) -> u64 {
         let [_, wal, _] = with_companions(&self.database);
         fs::metadata(wal).map_or(0, |data| data.len())
     }
 
-    /// Bytes of all files of the store.
     pub(crate) fn bytes(&self) -> u64 {
         let own = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
         let mut sum = own(&self.head);
@@ -123,12 +120,11 @@ impl Files {
     }
 }
 
-/// The user that this process runs as.
 fn own_user() -> Option<u32> {
     Some(fs::metadata("/proc/self").ok()?.uid())
 }
 
-/// A database, its write-ahead log and the log's index.
+/// A database, its write-ahead log and the shared-memory file of that log.
 pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
     let beside = |suffix: &str| {
         let mut name = database.as_os_str().to_owned();
@@ -138,17 +134,18 @@ pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
     [database.to_owned(), beside("-wal"), beside("-shm")]
 }
 
-/// Which file this is, under whatever name: a rename keeps it, and a copy gets another one. A copy of the whole file system
-/// or machine has it as well, so that one cannot be told.
+/// Identifies a file under any name. A rename keeps the identity, and a copy has a new one. A copy of a whole file system or machine
+/// keeps it as well, so Plaza does not notice such a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     inode: u64,
-    /// Birth, in nanoseconds since 1970; 0 where the file system does not say. A number of a deleted file is used again.
+    /// Birth time, nanoseconds since 1970; 0 if the file system has none. Distinguishes files that use the same inode one after the
+    /// other.
     born: u64,
 }
 
 impl Identity {
-    /// `None` where the file system gives files no numbers.
+    /// `None` if the file system has no inode numbers.
     pub(crate) fn of(data: &fs::Metadata) -> Option<Self> {
         let born = data
             .created()
@@ -180,12 +177,12 @@ impl Identity {
     }
 }
 
-/// Makes names in a directory durable: a file that was made, renamed or removed.
+/// Makes the creation, renaming and removal of files in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Which run of the operating system this is; all zeroes where it does not say.
+/// Identifies the run of the operating system; zeroes if it is unknown.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let mut id = [0; 16];
@@ -197,14 +194,14 @@ pub(crate) fn boot_id() -> [u8; 16] {
     id
 }
 
-/// Bytes nobody can guess.
+/// Cryptographically random bytes.
 pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A new epoch: from 1 to 2^53 - 1, so that JSON numbers hold it.
+/// A random epoch from 1 to 2^53 - 1, so that a JSON number can represent it.
 pub(crate) fn new_epoch() -> io::Result<u64> {
     Ok((u64::from_le_bytes(random()?) >> 11).max(1))
 }

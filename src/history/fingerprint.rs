@@ -1,11 +1,11 @@
-//! Fingerprints of idempotency keys, by which the rows of messages name them.
+//! Fingerprints of idempotency keys, which the rows of messages contain.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::chat::{ClientId, UserId};
 
-/// What a key is known by within its log: half a SHA-256 of its owner and itself. Nobody can make another key with the same one, and
-/// nobody can read the key from it.
+/// Identifies a key within its log: half of a SHA-256 of its owner and the key. Nobody can construct another key with the same
+/// fingerprint, or read the key from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
 
@@ -23,13 +23,13 @@ impl Fingerprint {
         Self(first)
     }
 
-    /// Enough to look it up by.
+    /// The part by which keys are looked up.
     pub(crate) fn half(self) -> u64 {
         u128::from_le_bytes(self.0) as u64
     }
 }
 
-/// The length comes first, so that no owner and key look like another owner and key.
+/// The length comes first, so that different owners and keys never give the same input.
 fn own(hash: &mut Sha256, [kind, owner]: [&str; 2]) {
     hash.update(((kind.len() + owner.len()) as u64).to_le_bytes());
     hash.update(kind);

@@ -1,7 +1,7 @@
-//! Whether a store works: what its threads report, and the word for `/readyz`.
+//! The health of a store, for `/readyz`.
 //!
-//! The newest fault of each kind is kept until the thread that reported it takes it back; damage stays until the next start. A commit
-//! that does not end counts as a failure, because a disk that hangs reports nothing.
+//! The newest fault of each kind stays until the thread that reported it clears it; damage stays until the next start. A commit that
+//! hangs counts as a failure, because a disk that hangs reports no error.
 
 use std::{
     path::Path,
@@ -12,26 +12,24 @@ use std::{
 use super::fault::StoreFault;
 use crate::limits;
 
-/// Whether the store works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// Everything works.
     Healthy,
-    /// It accepts no messages at the moment, and keeps trying.
+    /// The store accepts no messages at the moment, and keeps trying.
     Failing(StoreFault),
-    /// It accepts messages, but the head file, the search index or a stored entry is damaged. A damaged entry is reported until the
-    /// next start.
+    /// The store accepts messages, but its commit marker, its search index or a stored entry is damaged. A damaged entry stays reported
+    /// until the next start.
     Degraded(StoreFault),
 }
 
-/// Where the threads of the store leave word of how they are.
+/// The faults that the threads of a store report.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     writer: Mutex<Option<StoreFault>>,
     beside: Mutex<Option<StoreFault>>,
-    /// The last of what was found in the store.
+    /// The last damage found.
     damage: Mutex<Option<StoreFault>>,
-    /// Since when the writer has been at a commit, while it is.
+    /// When the running commit began.
     committing: Mutex<Option<Instant>>,
 }
 
@@ -44,7 +42,7 @@ impl Faults {
         *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// Something stored was found damaged; whether it is another thing than the last time.
+    /// Records damage. Returns whether it differs from the last damage recorded.
     pub(crate) fn damage(&self, fault: &StoreFault) -> bool {
         let mut last = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
         let new = last.as_ref() != Some(fault);
@@ -54,7 +52,7 @@ impl Faults {
         new
     }
 
-    /// A commit begins, or has ended.
+    /// Records when a commit began; `None` when it ended.
     pub(crate) fn committing(&self, since: Option<Instant>) {
         *self.committing.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
@@ -75,7 +73,7 @@ impl Faults {
         if let Some(fault) = now(&self.writer) {
             return Health::Failing(fault);
         }
-        // What may pass comes before what stays.
+        // Faults that can pass come before damage, which stays.
         now(&self.beside)
             .or_else(|| now(&self.damage))
             .map_or(Health::Healthy, Health::Degraded)

@@ -1,17 +1,17 @@
-//! Logs: what the store numbers on its own.
+//! Logs: the conversations that are numbered separately.
 
 use std::fmt;
 
 use crate::chat::{RoomName, UserId};
 
-/// What is numbered on its own: a room, or the direct conversation of two users.
+/// A conversation with its own numbers: a room, or the direct messages of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogId {
     Room(RoomName),
     Pair(UserPair),
 }
 
-/// Two users, whichever of them speaks; both may be the same one.
+/// Two users, in either order; both may be the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserPair {
     low: UserId,
@@ -25,12 +25,11 @@ impl UserPair {
         Self { low, high }
     }
 
-    /// The two, in their order.
     pub fn ids(&self) -> [&UserId; 2] {
         [&self.low, &self.high]
     }
 
-    /// Who talks with `user`: the other one, or `user` itself where both are the same; `None` for a stranger.
+    /// The other user of the pair, or `user` itself if both are the same; `None` if `user` is not in the pair.
     pub fn peer_of(&self, user: &UserId) -> Option<&UserId> {
         if *user == self.low {
             Some(&self.high)

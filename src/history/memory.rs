@@ -1,12 +1,11 @@
-//! What the writer keeps of the tables in memory, so that it does not read them for every message.
+//! The writer's cache of tables, so that it does not read them for every message.
 //!
-//! It decides nothing: whatever is forgotten is read again. After a transaction that failed all of it is forgotten, because it may be of
-//! that transaction.
+//! It decides nothing: a cleared cache is filled from the database again. The writer clears it after a failed transaction, because it may
+//! contain rows of that transaction.
 
 use super::{idempotency::Keys, rows::Heads};
 use crate::limits;
 
-/// Rows of logs, and idempotency keys.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) heads: Heads,
@@ -14,13 +13,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Forgets everything.
     pub(crate) fn forget(&mut self) {
         self.heads.clear();
         self.keys.forget();
     }
 
-    /// Forgets what is beyond its bounds. Between two transactions only.
+    /// Evicts what exceeds the bounds. Call it only between transactions.
     pub(crate) fn make_room(&mut self) {
         if self.heads.len() > limits::HISTORY_HEADS {
             self.heads.clear();

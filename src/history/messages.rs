@@ -1,10 +1,10 @@
-//! Rows of table `message`: what is written, and what is believed when it is read.
+//! Rows of table `message`: how they are written and read.
 //!
-//! A row is an entry of a log, and its kind says which: a message, or something else. It knows its place in the chain of its log: `prev` is
-//! the number of the entry before it, `last` that of the message before it, `ordinal` counts the messages up to it. Rows of schema 1 and 2
-//! have none of these columns, because their numbers had no holes.
+//! A row is an entry of a log. Its kind says whether it is a message. `prev` is the number of the entry before it, `last` the number of
+//! the message before it, and `ordinal` counts the messages up to it. Rows of schema 1 and 2 lack these columns, because their numbers
+//! had no holes.
 //!
-//! Never yields a row whose checksum is wrong. Whether the chain is whole is for `chain` to say.
+//! A row with a wrong checksum is never returned. `chain` checks the links between rows.
 
 use std::{path::Path, sync::LazyLock};
 
@@ -18,13 +18,13 @@ use super::{
 };
 use crate::chat::{ChatMessage, MessageKind, Seq, SessionTag, UserId, UserName};
 
-/// An entry as it is stored.
+/// A stored entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageRow<S = String> {
     pub(crate) seq: Seq,
     /// The number of the entry before it; 0 for the first.
     pub(crate) prev: Seq,
-    /// The number of the message before it, if that is another one.
+    /// The number of the message before it, if it differs from `prev`.
     pub(crate) last: Option<Seq>,
     /// How many messages the log has had up to this entry.
     pub(crate) ordinal: u64,
@@ -36,13 +36,13 @@ pub(crate) struct MessageRow<S = String> {
     pub(crate) session: u32,
     pub(crate) kind: i64,
     pub(crate) text: S,
-    /// Bytes of all entries up to this one, ever.
+    /// Total bytes of all entries up to this one, deleted ones included.
     pub(crate) sum: u64,
-    /// Of its idempotency key.
+    /// The fingerprint of its idempotency key.
     pub(crate) key: Option<Fingerprint>,
 }
 
-/// What an entry is, before it has its place in a log.
+/// An entry before it has a place in a log.
 pub(crate) struct Entry<S> {
     pub(crate) user: S,
     pub(crate) sender: Option<S>,
@@ -53,7 +53,7 @@ pub(crate) struct Entry<S> {
 }
 
 impl<S: AsRef<str>> Entry<S> {
-    /// Puts the entry at the end of a log: its row, which is to be written, and the log's row move on.
+    /// Appends the entry to a log: advances the log's row and returns the entry's row, which the caller writes.
     pub(crate) fn append_to(self, log: &mut LogRow, seq: Seq, at: u64) -> MessageRow<S> {
         let sender = self.sender.as_ref().map_or(0, |sender| sender.as_ref().len());
         // What the entry counts for in retention: its text, its sender, and what the rest of a row takes.
@@ -80,7 +80,7 @@ impl<S: AsRef<str>> Entry<S> {
     }
 }
 
-/// A query for rows that [`MessageRow::read`] reads.
+/// A query whose rows [`MessageRow::read`] reads.
 macro_rules! select_messages {
     ($rest:literal) => {
         concat!(
@@ -92,7 +92,6 @@ macro_rules! select_messages {
 pub(crate) use select_messages;
 
 impl MessageRow {
-    /// Reads a row of [`select_messages`].
     pub(crate) fn read(row: &Row<'_>, file: &Path, log: &LogRow) -> Result<Self, StoreFault> {
         let seq: Option<i64> = row.get(0).ok();
         let cells = || -> rusqlite::Result<_> {
@@ -128,7 +127,7 @@ impl MessageRow {
         Ok(read)
     }
 
-    /// The message, if its cells make one.
+    /// Converts the row to a message.
     pub(crate) fn message(self, file: &Path, log: &LogRow) -> Result<ChatMessage, StoreFault> {
         let damaged = |seen: &str| StoreFault::damaged(file, seen).in_log(&log.log).at(self.seq);
         let from = UserName::parse(&self.user).map_err(|why| damaged(&format!("the sender is no name: {why}")))?;
@@ -154,7 +153,6 @@ impl MessageRow {
 }
 
 impl<S> MessageRow<S> {
-    /// Whether it is a message, and not another entry.
     pub(crate) fn is_message(&self) -> bool {
         is_message(self.kind)
     }
@@ -166,7 +164,7 @@ impl<S> MessageRow<S> {
 }
 
 impl<S: AsRef<str>> MessageRow<S> {
-    /// Binds the columns as the `place`-th row, from 0, of a statement of [`insert_messages`].
+    /// Binds the columns of row `place` (from 0) of an [`insert_messages`] statement.
     fn bind(&self, log: u32, insert: &mut Statement<'_>, place: usize) -> rusqlite::Result<()> {
         let first = place * MESSAGE_COLUMNS + 1;
         insert.raw_bind_parameter(first, log)?;
@@ -215,8 +213,8 @@ impl<S: AsRef<str>> MessageRow<S> {
     }
 }
 
-/// Writes messages, each with the id of its log, [`ROWS_PER_INSERT`] with one statement where that many are left: it takes two thirds of the time of as
-/// many statements. What was written when it fails stays to be rolled back.
+/// Writes messages, each with the id of its log. Statements of [`ROWS_PER_INSERT`] rows take two thirds of the time of single-row
+/// statements. After an error the caller must roll back.
 pub(crate) fn write_messages<S: AsRef<str>>(
     db: &Connection,
     messages: &[(u32, MessageRow<S>)],
@@ -241,15 +239,14 @@ pub(crate) fn write_messages<S: AsRef<str>>(
     Ok(())
 }
 
-/// How many messages one statement writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InsertRows {
     One,
     Many,
 }
 
-/// The statement. `OR FAIL`, because the default would have to remember what to undo if a later row fails, and whoever fails
-/// here rolls back everything.
+/// `OR FAIL`, because the default makes SQLite remember how to undo the statement, and the caller rolls back the whole transaction
+/// anyway.
 fn insert_messages(rows: InsertRows) -> &'static str {
     static MANY: LazyLock<String> = LazyLock::new(|| {
         format!(
@@ -272,7 +269,7 @@ pub(crate) fn kind_number(kind: MessageKind) -> i64 {
     }
 }
 
-/// Whether an entry of this kind is a message. Others have no ordinal of their own, and no reader of messages sees them.
+/// Whether an entry of this kind is a message. Other entries do not count in the ordinal, and readers of messages skip them.
 pub(crate) fn is_message(kind: i64) -> bool {
     kind < OTHER_KINDS
 }
@@ -287,7 +284,7 @@ pub(crate) fn parse_kind(number: i64) -> Option<MessageKind> {
     }
 }
 
-/// The kinds of entries from here on are no messages. Queries say this number, too.
+/// Kinds from this number on are no messages. SQL queries repeat the number.
 pub(crate) const OTHER_KINDS: i64 = 64;
 const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last, sender) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const MESSAGE_COLUMNS: usize = 14;

@@ -1,20 +1,20 @@
-//! The store: numbers messages, keeps them, and answers questions about them.
+//! The store: it numbers messages, stores them, and answers queries about them.
 //!
 //! A [`History`] is a handle on a directory and a few threads. The writer (`writer.rs`) commits messages, read markers and claims of
-//! names; readers answer questions about pages, markers and inboxes; one thread searches and one fills the search index. Outcomes come
-//! through [`Deliver`], in batches, on these threads.
+//! names. Readers answer queries about pages, markers and inboxes. One thread searches, and one fills the search index. These threads
+//! deliver outcomes in batches, through [`Deliver`].
 //!
 //! Invariants:
-//! - Every request that was taken has exactly one outcome. The outcomes of one log's messages come in the order of their numbers.
-//! - A message that was acknowledged is stored, as durably as the settings say. One that failed never had a number.
-//! - Each message names its predecessor, `prev`. The epoch of a log changes when its newest messages were lost or may have been, and when
-//!   the store is a copy whose original may go on; [`LogHead::go_on`] says which interval is gone.
+//! - Every accepted request has exactly one outcome. The outcomes of one log's messages come in the order of their numbers.
+//! - An acknowledged message is stored, as durably as the settings say. A message that failed never had a number.
+//! - Each message names its predecessor, `prev`. The epoch of a log changes if its newest messages are lost or may be, and if the store
+//!   is a copy whose original may go on; [`LogHead::go_on`] tells clients which interval is lost.
 //!
-//! The store never blocks a caller: a full queue gives the request back. It never answers from rows whose checksum or order is wrong,
-//! and never opens with a loss that clients are not told.
+//! The store never blocks a caller: a full queue returns the request. It never answers from rows with a wrong checksum or a broken chain,
+//! and never opens with a loss that it hides from clients.
 //!
-//! To read: `request.rs` and `outcome.rs`, then `writer.rs` and `transaction.rs`, then `recovery/`. `docs/history-format.md` describes
-//! the bytes.
+//! Reading order: `request.rs` and `outcome.rs`, then `writer.rs` and `transaction.rs`, then `recovery/`. `docs/history-format.md`
+//! describes the bytes.
 
 mod chain;
 mod checkpoint;
@@ -86,24 +86,22 @@ use writer::Writer;
 #[cfg(test)]
 mod tests;
 
-/// A store that is running. Clones are handles on the same store; it stops with [`History::stop`], or with the last one.
+/// A running store. Clones are handles on the same store, which stops with [`History::stop`] or with its last handle.
 pub struct History<T: Send + 'static> {
     running: Arc<Running<T>>,
 }
 
-/// The threads of a store.
 struct Running<T: Send + 'static> {
     shared: Arc<Shared<T>>,
     deliver: Arc<dyn Deliver<T>>,
     recovered: Vec<Recovered>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     watches: Mutex<Vec<Watch>>,
-    /// The database.
     file: PathBuf,
 }
 
 impl<T: Send + 'static> History<T> {
-    /// Opens the store, looks for losses and starts its threads. Takes a few microseconds per log, whatever they hold.
+    /// Opens the store, checks it for losses and starts its threads. Takes a few microseconds per log, independent of its size.
     pub fn start(settings: Settings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
         let files = Files::new(&settings.dir);
         let opened = recovery::open(&files, settings.durability)?;
@@ -150,7 +148,7 @@ impl<T: Send + 'static> History<T> {
                     index::run(&behind, index, &db, &own, number);
                 })?;
             }
-            // Search goes on without an index; everything else needs none.
+            // Search works without an index, and nothing else needs one.
             Err(fault) => shared.faults.beside(Some(fault)),
         }
         let searcher = Searcher::open(&files)?;
@@ -185,23 +183,22 @@ impl<T: Send + 'static> History<T> {
         Ok(())
     }
 
-    /// Whether each thread runs.
     pub fn watches(&self) -> Vec<Watch> {
         self.running.watches().clone()
     }
 
-    /// The tails that were found to be lost at this start. Their clients learn of them through [`LogHead::go_on`].
+    /// The losses that this start found. Clients learn of them through [`LogHead::go_on`].
     pub fn recovered(&self) -> &[Recovered] {
         &self.running.recovered
     }
 
-    /// Takes nothing more, finishes what was taken, and closes the files. May be called again, and from any thread but the
-    /// store's own.
+    /// Rejects new requests, finishes the accepted ones and closes the files. May be called repeatedly, but not from a thread of the
+    /// store.
     pub fn stop(&self) {
         self.running.stop();
     }
 
-    /// Submits a message. Gives it back when the writer has all it can hold: the sender is told `busy`. Never blocks.
+    /// Submits a message. Returns it if the writer's queue is full. Never blocks.
     pub fn submit(&self, append: Append<T>) -> Result<(), Append<T>> {
         let pushed = self.running.shared.writes.push(Write::Append(append));
         self.running.sweep_if_stopped();
@@ -211,7 +208,7 @@ impl<T: Send + 'static> History<T> {
         })
     }
 
-    /// Asks something. Gives it back when too many questions wait already. Never blocks.
+    /// Submits a query. Returns it if the queue is full. Never blocks.
     pub fn ask(&self, ask: Ask, ticket: T) -> Result<(), (Ask, T)> {
         let shared = &self.running.shared;
         let pushed = match ask {
@@ -237,7 +234,7 @@ impl<T: Send + 'static> History<T> {
         pushed
     }
 
-    /// Keeps this from now on, of every log without a line of its own.
+    /// Changes the retention of every log without a retention of its own.
     pub fn keep(&self, retention: Retention) {
         *self
             .running
@@ -247,28 +244,26 @@ impl<T: Send + 'static> History<T> {
             .unwrap_or_else(PoisonError::into_inner) = Some(retention);
     }
 
-    /// Whether messages are being stored.
     pub fn health(&self) -> Health {
         self.running.shared.faults.health(&self.running.file)
     }
 
-    /// Which names are claimed, without asking the store.
+    /// The claimed names, without a query.
     pub fn claims(&self) -> &Claims {
         &self.running.shared.claims
     }
 
-    /// Counters and gauges.
     pub fn stats(&self) -> &HistoryStats {
         &self.running.shared.stats
     }
 
-    /// Talks and read positions that wait for the writer at this moment.
+    /// Requests that wait for the writer.
     pub fn queue_depth(&self) -> usize {
         self.running.shared.writes.len()
     }
 }
 
-/// Names each loss in the server log. Where nothing says whether something is lost, one line tells in how many logs.
+/// Writes the losses into the server's log: one line for each known loss, and one line for all logs that may have lost messages.
 fn tell_recovered(recovered: &[Recovered], copied: Option<&str>) {
     if let Some(why) = copied {
         let logs = recovered.len();
@@ -304,7 +299,7 @@ impl<T: Send + 'static> Clone for History<T> {
 impl<T: Send + 'static> Running<T> {
     fn stop(&self) {
         let shared = &self.shared;
-        // The writer first: it may still hand questions to the readers.
+        // Writer first, because it passes queries on to the readers.
         shared.writes.close();
         self.join("history-write");
         shared.reads.close();
@@ -323,14 +318,14 @@ impl<T: Send + 'static> Running<T> {
         *threads = others;
         drop(threads);
         for thread in ending {
-            // The last handle may go on a thread of the store, inside `deliver`: it ends by itself.
+            // A thread of the store may drop the last handle, inside `deliver`, and cannot join itself.
             if thread.thread().id() != me && thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
             }
         }
     }
 
-    /// A request may slip in between the last look of a thread and the closing of its queue; it has an outcome all the same.
+    /// Fails a request that entered a queue after its thread had ended.
     fn sweep_if_stopped(&self) {
         if self.shared.fresh.is_closed() {
             self.sweep();

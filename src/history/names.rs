@@ -1,4 +1,4 @@
-//! Claimed names: whose key a name has.
+//! Claimed names and their keys.
 //!
 //! The first key that is shown for a name claims it, and with it what belongs to the user of that name. Of a key only the SHA-256 hash is
 //! stored.
@@ -25,7 +25,7 @@ pub(crate) fn has_key(db: &Connection, user: &UserId) -> rusqlite::Result<bool> 
         .exists([user.stored()])
 }
 
-/// Compares a key with the key of the name, or claims the name where it is free. `claimed` names are claimed already.
+/// Compares a key with the key of the name, or claims a free name. `claimed` is the number of claimed names.
 pub(crate) fn claim(
     db: &Connection,
     file: &Path,
@@ -68,13 +68,12 @@ pub(crate) fn claim(
             Ok(Claim::First)
         }
         Some((hash, crc)) if crc != name_crc(name, &hash) => Err(damaged(file, name)),
-        // Hashes are compared: how long it takes says nothing about the key.
+        // Comparing hashes, not keys: the duration reveals nothing about the key.
         Some((hash, _)) if Sha256::digest(key).as_slice() == hash => Ok(Claim::Held),
         Some(_) => Ok(Claim::Other),
     }
 }
 
-/// The row of this name in table `name` was changed.
 pub(crate) fn damaged(file: &Path, name: &str) -> StoreFault {
     StoreFault::damaged(
         file,

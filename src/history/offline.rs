@@ -1,8 +1,7 @@
-//! What readers find for the devices of a user: direct conversations in which something waits, and their messages.
+//! Queries of a user's devices: the conversations of the inbox, and their messages.
 //!
-//! Damage is named and never hides anything else: an unreadable message is a lost interval of its page, an unreadable
-//! conversation is counted, and the others are answered for. Whoever only said a name reads nothing of it once somebody has
-//! its key: each answer looks again.
+//! Damage is reported and hides nothing else. A damaged message becomes a lost interval of its page; a damaged conversation is counted
+//! and left out. Every answer checks again whether the name is claimed, so a session without the key reads nothing after the claim.
 
 use std::{ops::ControlFlow, path::Path};
 
@@ -23,12 +22,11 @@ use crate::{
     limits,
 };
 
-/// One reader's view of the database.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'r> {
     pub(crate) db: &'r Connection,
     pub(crate) file: &'r Path,
-    /// Is told of damage that an answer leaves out.
+    /// Receives damage that an answer leaves out.
     pub(crate) found: &'r dyn Fn(&StoreFault),
 }
 
@@ -80,7 +78,7 @@ impl View<'_> {
         Ok(list.answer(user))
     }
 
-    /// Adds the conversations that a query finds to a list, up to as many as fit.
+    /// Adds the conversations of a query to a list, up to its bound.
     fn list(&self, sql: &str, user: &UserId, list: &mut List) -> Result<ControlFlow<()>, StoreFault> {
         let failed = |why: rusqlite::Error| self.failed(&why);
         let mut select = self.db.prepare_cached(sql).map_err(failed)?;
@@ -126,7 +124,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Direct conversations of a user in which somebody wrote at or after `since`.
+    /// Direct conversations of a user with a message at or after `since`.
     pub(crate) fn changed(
         &self,
         user: &UserId,
@@ -232,7 +230,7 @@ impl View<'_> {
             });
             match read {
                 Ok(()) => break,
-                // The scan ended at the first entry that cannot be read: it goes on behind that.
+                // The scan stopped at the first damaged entry. Continue after it.
                 Err(why @ StoreFault::Damaged { .. }) => {
                     if page.lose(chain.unreadable_up_to(page.upto)?.min(row.last)) == Interval::New {
                         (self.found)(&why);
@@ -251,7 +249,7 @@ impl View<'_> {
         Chain { db, file, log }
     }
 
-    /// The row of one of a user's logs.
+    /// The row of one of the user's logs.
     fn row_of(&self, user: &UserId, id: u32) -> Result<Option<LogRow>, StoreFault> {
         let row = LogRow::by_id(self.db, self.file, id)?;
         match row.as_ref().map(|row| &row.log) {
@@ -263,7 +261,7 @@ impl View<'_> {
         }
     }
 
-    /// Where a log stands. Without readable rows of its lost tails, positions of earlier epochs are believed less.
+    /// The head of a log. If its lost tails are damaged, earlier epochs count as unknown.
     fn head(&self, row: &LogRow) -> Result<LogHead, StoreFault> {
         let head = self.undamaged(row.head(self.db, self.file))?;
         Ok(head.unwrap_or_else(|| LogHead {
@@ -274,27 +272,27 @@ impl View<'_> {
         }))
     }
 
-    /// Where a user stands in a log. A damaged read marker counts as none: the user reads again what was read.
+    /// The head and the read marker of a conversation. A damaged marker counts as 0, so the user reads messages again.
     fn standing_of(&self, row: LogRow, user: &UserId) -> Result<ConversationHead, StoreFault> {
         let read = self.undamaged(read_upto(self.db, self.file, &row, user))?.unwrap_or(0);
         let unread = self.undamaged(unread(self.db, self.file, &row, user, read))?;
         Ok(ConversationHead {
             head: self.head(&row)?,
             read,
-            // What cannot be counted is unread: it is looked at.
+            // If counting fails, everything above the marker counts as unread.
             unread: unread.unwrap_or_else(|| (row.last + 1).saturating_sub(row.first.max(read + 1)).min(row.ordinal)),
             log: row.log,
         })
     }
 
-    /// Every stored message of a log of `since` or later is above this. Where a message cannot be read it counts as one of them.
+    /// A number below every stored message at or after `since`. A damaged message counts as one of them.
     fn last_before(&self, row: &LogRow, since: u64) -> Result<Seq, StoreFault> {
         let damaged = |why| self.undamaged::<()>(Err(why)).map(drop);
         let first = self.chain(row).first_where(|message| message.at >= since, damaged)?;
         Ok(first - 1)
     }
 
-    /// What was read; `None` where it is damaged, which is counted.
+    /// Reports damage and returns `None`.
     fn undamaged<R>(&self, read: Result<R, StoreFault>) -> Result<Option<R>, StoreFault> {
         match read {
             Ok(read) => Ok(Some(read)),
@@ -313,12 +311,11 @@ impl View<'_> {
     }
 }
 
-/// Conversations that are being listed.
 #[derive(Default)]
 struct List {
     seen: std::collections::HashSet<u32>,
     found: Vec<ConversationHead>,
-    /// Those in which only the user's own messages lie above what was read.
+    /// Conversations in which only the user's own messages are above the read marker.
     own: Vec<ConversationHead>,
     more: bool,
     unreadable: usize,
@@ -338,7 +335,7 @@ impl List {
     }
 }
 
-/// Whether numbers that a page lost lie behind others that it lost.
+/// Whether a lost interval is new or extends the last one.
 #[derive(PartialEq, Eq)]
 enum Interval {
     New,
@@ -346,7 +343,7 @@ enum Interval {
 }
 
 impl DirectPage {
-    /// Nothing up to `to` can be read.
+    /// Records that everything up to `to` is unreadable.
     fn lose(&mut self, to: Seq) -> Interval {
         let from = self.upto + 1;
         self.upto = to;
@@ -362,8 +359,8 @@ impl DirectPage {
     }
 }
 
-/// Whether nothing lies above the user's read position, by a row of [`DIRECTS`] or [`MARKED`]. One whose checksum is wrong says
-/// nothing: it is looked at more closely.
+/// Whether a row of [`DIRECTS`] or [`MARKED`] says that nothing is above the user's read marker. A row with a wrong checksum does not
+/// count.
 fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserId) -> rusqlite::Result<bool> {
     let (id, head): (u32, i64) = (cells.get(0)?, cells.get(1)?);
     let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
@@ -372,22 +369,22 @@ fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserId) -> rusqlite::Result
     Ok(read >= head && crc == mark_crc(user.stored(), id, read))
 }
 
-/// Log, newest message and read position of the direct conversations of a user, the newest first.
+/// Log, newest message and read marker of a user's direct conversations, newest first.
 const DIRECTS: &str =
     "SELECT pair.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
     LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
     WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
 
-/// The same where the tables `pair` or `mark` cannot be read: by all logs, and without what was read.
+/// Replaces [`DIRECTS`] if table `pair` or `mark` is damaged: searches all logs, without read markers.
 const DIRECTS_BY_LOG: &str = "SELECT id, coalesce(last, head), NULL, NULL FROM log
     WHERE kind = 1 AND (name = ?1 OR peer = ?1) ORDER BY at DESC, id DESC";
 
-/// The same of the logs in which a user has a read position.
+/// As [`DIRECTS`], for the logs in which a user has a read marker.
 const MARKED: &str =
     "SELECT mark.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
     WHERE mark.user = ?1 ORDER BY log.at DESC, mark.log DESC";
 
-/// Direct conversations of a user behind a time and a log, the one with the oldest newest message first. A time never goes back
-/// within a log, so one that somebody writes in meanwhile only moves towards the end.
+/// Direct conversations of a user after a time and a log, the one whose newest message is oldest first. Times never go back within a log,
+/// so a conversation that changes between two pages only moves towards the end.
 const CHANGED: &str = "SELECT pair.log, log.at FROM pair JOIN log ON log.id = pair.log
     WHERE pair.user = ?1 AND (log.at > ?2 OR (log.at = ?2 AND pair.log > ?3)) ORDER BY log.at, pair.log LIMIT ?4";

@@ -1,7 +1,7 @@
-//! Outcomes: what became of a request.
+//! Outcomes: the results of requests.
 //!
-//! Every request has exactly one outcome. An outcome that says "stored" is as durable as the settings ask for; a message that failed
-//! never had a number. An answer comes from one snapshot of the store, and never contains a row whose checksum is wrong.
+//! Every request has exactly one outcome. A stored message is as durable as the settings say; a message that failed never had a number.
+//! An answer comes from one snapshot of the store, and never contains a row with a wrong checksum.
 
 use super::{
     fault::StoreFault,
@@ -10,7 +10,6 @@ use super::{
 };
 use crate::chat::{ChatMessage, LogHead, LostInterval, Position, Seq, UserId, UserName};
 
-/// The result of a request to the store.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
     Committed {
@@ -18,18 +17,18 @@ pub enum Outcome<T> {
         position: Position,
         /// The number of the message before it.
         prev: Seq,
-        /// The time stored, Unix milliseconds.
+        /// The stored time, Unix milliseconds.
         at: u64,
     },
-    /// The key was used before for the same text: nothing was stored.
+    /// The key was used before for the same text. Nothing was stored.
     Duplicate {
         append: Append<T>,
-        /// Of the first copy.
+        /// The position of the first copy.
         position: Position,
-        /// Of the first copy.
+        /// The stored time of the first copy.
         at: u64,
     },
-    /// The key was used before for another text: nothing was stored.
+    /// The key was used before for another text. Nothing was stored.
     KeyConflict {
         append: Append<T>,
     },
@@ -42,7 +41,6 @@ pub enum Outcome<T> {
         ticket: T,
         answer: Answer,
     },
-    /// A question could not be answered.
     Unanswered {
         ticket: T,
         ask: Ask,
@@ -50,7 +48,6 @@ pub enum Outcome<T> {
     },
 }
 
-/// The answer to an [`Ask`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Head {
@@ -59,11 +56,11 @@ pub enum Answer {
     },
     Page {
         log: LogId,
-        /// Where it stood when the page was read.
+        /// The head when the page was read.
         head: LogHead,
-        /// Ascending, each with the number of the one before it.
+        /// Ascending; each message names its predecessor.
         messages: Vec<ChatMessage>,
-        /// Whether there is more in the direction that was asked.
+        /// Whether there are more messages in the requested direction.
         more: bool,
     },
     /// Messages that a search found.
@@ -72,7 +69,7 @@ pub enum Answer {
         head: LogHead,
         /// Descending.
         messages: Vec<ChatMessage>,
-        /// Go on below this number: there is more, or the time for one search was up.
+        /// Search on below this number: there may be more messages.
         next: Option<Seq>,
     },
     Marked {
@@ -88,9 +85,8 @@ pub enum Answer {
     Resumed {
         log: LogId,
         head: LogHead,
-        /// The user's read marker.
         read: ReadUpTo,
-        /// What was missed begins after this number.
+        /// The missed messages begin after this number.
         after: Seq,
         /// The first missed messages, ascending.
         messages: Vec<ChatMessage>,
@@ -99,32 +95,30 @@ pub enum Answer {
         user: UserId,
         /// At most [`crate::limits::HISTORY_CONVERSATIONS`], direct ones first, the one with the newest message first.
         conversations: Vec<ConversationHead>,
-        /// Whether there are more. They are listed once these have been read.
+        /// Whether there are more. They are listed once these are read.
         more: bool,
         /// Conversations left out because their rows are damaged.
         unreadable: usize,
     },
-    /// Offline messages. `None`: the name is claimed, and the asker has not shown its key.
+    /// Offline messages. `None`: the name is claimed, and the session has not shown its key.
     Direct(Option<DirectPage>),
-    /// Direct conversations in which somebody wrote.
+    /// Direct conversations with a message since a time.
     Changed {
         /// The owner of the inbox.
         user: UserId,
         /// At most [`crate::limits::CHANGED_CONVERSATIONS`].
         conversations: Vec<ChangedConversation>,
-        /// Ask for the next page with this; `None` after the last.
+        /// Continue after this; `None` on the last page.
         next: Option<ChangedUpTo>,
         /// Conversations left out because their rows are damaged.
         unreadable: usize,
     },
-    /// What became of a key that was shown.
     Name {
         name: UserName,
         claim: Claim,
     },
 }
 
-/// A user's read marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadUpTo {
     pub user: UserId,
@@ -132,46 +126,45 @@ pub struct ReadUpTo {
     pub seq: Option<Seq>,
 }
 
-/// Where one conversation of a user stands.
+/// The head of one conversation of a user, and the user's read marker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConversationHead {
     pub log: LogId,
     pub head: LogHead,
-    /// The user's read marker.
     pub read: Seq,
-    /// Messages of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+    /// Messages of others above the marker; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
     pub unread: u64,
 }
 
-/// What became of a key that was shown for a name.
+/// The result of showing a key for a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// The name was free, and is claimed with this key from now on. Only the key's hash is stored.
+    /// The name was free and is now claimed with this key. Only the key's hash is stored.
     First,
-    /// It is the key of the name.
+    /// The key matches.
     Held,
     /// The name has another key.
     Other,
 }
 
-/// A page of offline messages. `messages` and `lost` together are everything above the number asked for, up to `upto`.
+/// A page of offline messages. `messages` and `lost` together are everything above the requested number, up to `upto`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectPage {
     pub peer: UserId,
     pub head: LogHead,
     /// Ascending.
     pub messages: Vec<ChatMessage>,
-    /// What retention deleted or damage made unreadable, ascending.
+    /// Messages that retention deleted or that are damaged, ascending.
     pub lost: Vec<LostInterval>,
-    /// The page ends here; the conversation is finished when this is `head.seq`.
+    /// The last number of the page. At `head.seq` the conversation is complete.
     pub upto: Seq,
 }
 
-/// A direct conversation in which somebody wrote since a time.
+/// A direct conversation with a message since a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedConversation {
     pub peer: UserId,
     pub head: LogHead,
-    /// Every stored message since that time is above this.
+    /// Every stored message since that time is above this number.
     pub before: Seq,
 }

@@ -1,8 +1,8 @@
-//! Checks that the store's files are still those that it has open.
+//! Checks that the store's paths still lead to the files that it has open.
 //!
-//! A process can still write to a file that was deleted or replaced, but the file is gone when the process ends. Invariant: an
-//! acknowledged message is in a file that had its name after the commit. The writer checks after each commit, and also before it, so
-//! that nothing is stored that it then has to refuse. A check is two calls of `stat`.
+//! A process can still write to a file that was deleted or replaced, but the file vanishes when the process ends. Invariant: an
+//! acknowledged message is in a file that had its name after the commit. The writer checks after each commit, and before it, so that it
+//! does not store messages and then refuse them. A check is two calls of `stat`.
 
 use std::{
     fs, io,
@@ -15,11 +15,11 @@ use super::{
     files::{Files, with_companions},
 };
 
-/// The files as they were when the store was opened.
+/// The files at the time when the store was opened.
 #[derive(Debug)]
 pub(crate) struct Presence {
     database: Named,
-    /// Made with the first write.
+    /// The write-ahead log appears with the first write.
     wal: Named,
 }
 
@@ -29,7 +29,6 @@ struct Named {
     known: Option<Identity>,
 }
 
-/// Distinguishes a file from another one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -45,7 +44,7 @@ impl Presence {
         }
     }
 
-    /// Fails when a file is gone, or another one has its name.
+    /// Fails if a file is missing or was replaced.
     pub(crate) fn check(&mut self) -> Result<(), StoreFault> {
         self.database.check()?;
         self.wal.check()

@@ -1,7 +1,7 @@
-//! The bounded queues between callers and the threads of a store: crossbeam channels that a handle can close.
+//! The bounded queues between callers and the threads of a store: crossbeam channels that can be closed from any thread.
 //!
-//! A push never blocks, and a full or closed queue gives its work back. What was queued before the queue closed can still be taken. A
-//! sleeping consumer wakes for work and for the closing.
+//! A push never blocks: a full or closed queue returns the work. Consumers can still take the work that a closed queue has. New work and
+//! closing the queue wake a sleeping consumer.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use std::{
 
 use crossbeam::channel::{self, Receiver, Sender, TryRecvError, TrySendError};
 
-/// A queue from any number of threads to any number of consumers.
+/// A queue with any number of producers and consumers.
 #[derive(Debug)]
 pub(crate) struct Queue<W> {
     sender: Sender<W>,
@@ -34,7 +34,7 @@ impl<W> Queue<W> {
         }
     }
 
-    /// Hands `work` over, or gives it back: the queue is full, or closed.
+    /// Adds `work`, or returns it if the queue is full or closed.
     pub(crate) fn push(&self, work: W) -> Result<(), W> {
         if self.is_closed() {
             return Err(work);
@@ -46,7 +46,7 @@ impl<W> Queue<W> {
         self.receiver.try_recv().ok()
     }
 
-    /// Takes work, waiting for it until the queue is closed or `at_most` is over.
+    /// Takes work, and waits for it until the queue is closed or `at_most` is over.
     pub(crate) fn wait(&self, at_most: Duration) -> Option<W> {
         self.pop().or_else(|| {
             channel::select! {
@@ -61,7 +61,7 @@ impl<W> Queue<W> {
         self.receiver.len()
     }
 
-    /// No more work is taken.
+    /// Rejects further work.
     pub(crate) fn close(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -1,6 +1,6 @@
 //! Read markers: how far each user has read each log.
 //!
-//! A marker only moves forward, and never beyond the newest message of its log.
+//! A marker only moves forward, and never past the newest message of its log.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{
     limits,
 };
 
-/// Moves a user's read marker forward. Says whether that changed it.
+/// Moves a read marker forward. Returns whether it changed.
 pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserId, seq: Seq) -> rusqlite::Result<bool> {
     let seq = int(seq.min(row.last));
     let changed = db
@@ -33,17 +33,17 @@ pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserId, seq: Seq) ->
     Ok(changed > 0)
 }
 
-/// A user's read marker in a log, and how many messages of others lie above it.
+/// A user's read marker in a log, and the number of messages of others above it.
 pub(crate) fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserId) -> Result<(Seq, u64), StoreFault> {
     let read = read_upto(db, file, row, user)?;
     Ok((read, unread(db, file, row, user, read)?))
 }
 
-/// How many messages of others lie above a read marker of this user.
+/// The number of messages of others above a read marker.
 pub(crate) fn unread(db: &Connection, file: &Path, row: &LogRow, user: &UserId, read: Seq) -> Result<u64, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let low = read.saturating_add(1).max(row.first);
-    // How many messages the log had before the oldest entry that counts.
+    // The number of messages before the oldest entry above the marker.
     let before: Option<i64> = db
         .prepare_cached(
             "SELECT coalesce(ordinal, seq) - (kind < 64) FROM message WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1",
@@ -68,7 +68,7 @@ pub(crate) fn unread(db: &Connection, file: &Path, row: &LogRow, user: &UserId, 
     Ok(all.saturating_sub(own.cast_unsigned()))
 }
 
-/// A user's read marker in a log; 0 where there is none.
+/// A user's read marker in a log; 0 if there is none.
 pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserId) -> Result<Seq, StoreFault> {
     let mark: Option<(i64, u32)> = db
         .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")

@@ -1,5 +1,6 @@
-//! The threads that read: heads, pages, read positions, and what devices of a user are given (`devices`). Each has a
-//! connection of its own and never waits for the writer.
+//! The reader threads: they answer queries about heads, pages, read markers and inboxes.
+//!
+//! Each reader has its own connection to the database, answers a query from one snapshot, and never waits for the writer.
 
 use std::{
     ops::ControlFlow,
@@ -28,7 +29,6 @@ use crate::{
     limits,
 };
 
-/// Answers questions until the queue is closed and empty.
 pub(crate) fn run<T: Send + 'static>(shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>, db: &Connection, file: &Path) {
     loop {
         let Some((ask, ticket)) = shared.reads.wait(IDLE) else {
@@ -57,7 +57,7 @@ pub(crate) fn run<T: Send + 'static>(shared: &Shared<T>, deliver: &Arc<dyn Deliv
     }
 }
 
-/// Answers a question. A defect that one question meets costs its answer, not the thread and with it the server.
+/// Runs a query and catches a panic: a bug in one query costs its answer, not the thread.
 pub(crate) fn guarded<A>(file: &Path, answer: impl FnOnce() -> Result<A, StoreFault>) -> Result<A, StoreFault> {
     panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         Err(StoreFault::Broken {
@@ -67,9 +67,9 @@ pub(crate) fn guarded<A>(file: &Path, answer: impl FnOnce() -> Result<A, StoreFa
     })
 }
 
-/// Answers one question, from one snapshot of the database. What it has to leave out it says to `found`.
+/// Answers one query from one snapshot of the database. Damage that the answer leaves out goes to `found`.
 fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) -> Result<Answer, StoreFault> {
-    // Dropped without a commit: nothing was written.
+    // Rolled back on drop: the snapshot is read-only.
     let _snapshot = db.unchecked_transaction().map_err(|why| fault(file, &why))?;
     let view = View { db, file, found };
     match ask {
@@ -132,7 +132,7 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
     }
 }
 
-/// Only a log that cannot be found is an error: whoever comes is let in, and told later what cannot be read.
+/// Fails only if the log itself is unreadable. Otherwise the user joins without the messages or the read marker that are damaged.
 fn resume(
     db: &Connection,
     file: &Path,
@@ -174,7 +174,7 @@ fn resume(
     Ok(answer(head, read, after, messages))
 }
 
-/// The number before the newest `count` messages up to this one, or before the oldest if there are fewer.
+/// The number before the newest `count` messages at or below `upto`, or before the oldest message if there are fewer.
 fn before_last(db: &Connection, file: &Path, row: &LogRow, count: u32, upto: Seq) -> Result<Seq, StoreFault> {
     let chain = Chain { db, file, log: row };
     let newest = match upto < row.head {
@@ -182,7 +182,7 @@ fn before_last(db: &Connection, file: &Path, row: &LogRow, count: u32, upto: Seq
         false => row.ordinal,
     };
     let before = newest.saturating_sub(u64::from(count));
-    // One that cannot be read is named when its page is read.
+    // The read of its page reports an unreadable message.
     let first = chain.first_where(|message| message.ordinal > before, |_| Ok(()))?;
     let before = match chain.at_or_above(first) {
         Ok(Some(message)) => message.message_before(),
@@ -219,7 +219,7 @@ fn page(
             ControlFlow::Break(())
         })
     })?;
-    // Without reading another message, which may be damaged.
+    // Decided without reading another message, which may be damaged.
     let more = match (order, messages.last()) {
         (_, None) => false,
         (Order::Down, Some(oldest)) => oldest.prev >= row.first,
@@ -234,5 +234,5 @@ fn page(
     Ok((messages, more))
 }
 
-/// How long a thread sleeps without work; what comes wakes it.
+/// How long a thread sleeps without work. New work wakes it.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);

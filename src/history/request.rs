@@ -1,46 +1,43 @@
-//! Requests to the store: a message to append, or a question.
+//! Requests to the store: messages to append, and queries.
 //!
-//! Each request names its log or its user and carries everything that the answer depends on, so a thread of the store answers it
-//! without asking back. A request never waits: where its queue is full, the caller gets it back.
+//! A request carries everything that its answer depends on. Submitting one never blocks: a full queue returns it to the caller.
 
 use std::{fmt, sync::Arc};
 
 use super::log::LogId;
 use crate::chat::{NewMessage, Seq, Since, UserId, UserName};
 
-/// A message to be numbered and stored. `T` is what the caller wants back with the outcome.
+/// A message to number and store. `T` is the caller's ticket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append<T> {
     pub log: LogId,
-    /// The message, which comes back with the outcome. Its text has at most [`crate::limits::TEXT_BYTES`]; what is said again under
-    /// its idempotency key is the same message, and the key belongs to the sender's client, or to the user where no client is named.
+    /// The text has at most [`crate::limits::TEXT_BYTES`]. With the same idempotency key, a repeated message is the same message. The key
+    /// belongs to the sender's client, or to the user if the client has no id.
     pub message: Box<NewMessage>,
-    /// Unix milliseconds. The store never lets the times of a log run backwards.
+    /// Unix milliseconds. If the clock goes back, the times of a log stay constant.
     pub at: u64,
-    /// Comes back with the outcome.
     pub ticket: T,
 }
 
-/// A question, or a request that changes something else than messages.
+/// A query, or a change that is not a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
-    /// Where a log stands. Answered by `Answer::Head`.
+    /// The head of a log. Answered by `Answer::Head`.
     Head(LogId),
     /// Stored messages. Answered by `Answer::Page`.
     Page {
         log: LogId,
         window: Window,
-        /// Most messages in the page; [`crate::limits::HISTORY_PAGE_MESSAGES`] bounds it too.
+        /// Most messages in the page, at most [`crate::limits::HISTORY_PAGE_MESSAGES`].
         limit: usize,
     },
     /// Messages that contain a text, newest first. Answered by `Answer::Found`.
     Search {
         log: LogId,
-        /// Words, as the user typed them.
+        /// The query as the user typed it.
         text: Arc<str>,
         /// Only messages below this number.
         before: Option<Seq>,
-        /// Most messages in the answer.
         limit: usize,
     },
     /// Moves the user's read marker forward to `seq`. Answered by `Answer::Marked` once committed.
@@ -50,7 +47,7 @@ pub enum Ask {
         user: UserId,
         /// The last message read.
         seq: Seq,
-        /// Without the right the marker stays where it is.
+        /// If it does not suffice, the marker stays where it is.
         bearer: Bearer,
     },
     /// The user's read marker, unchanged. Answered by `Answer::Marked`.
@@ -59,15 +56,15 @@ pub enum Ask {
         /// Whose marker.
         user: UserId,
     },
-    /// Everything that a user needs to resume a log, in one snapshot: its head, the read marker, and the first missed messages.
-    /// Answered by `Answer::Resumed`.
+    /// What a user needs to resume a log, in one snapshot: its head, the read marker, and the first missed messages. Answered by
+    /// `Answer::Resumed`.
     Resume {
         log: LogId,
         user: UserId,
         since: Since,
         /// [`Since::Last`] counts back from this message.
         upto: Seq,
-        /// Most messages in the answer; there are none where they cannot be read.
+        /// Most messages in the answer; it has none if one of them is damaged.
         limit: usize,
     },
     /// The conversations in which something waits for a user. Answered by `Answer::Conversations`.
@@ -82,8 +79,8 @@ pub enum Ask {
         /// The device has every message up to here.
         after: Seq,
     },
-    /// Direct conversations in which somebody wrote at or after a time, whatever the user has read; the one whose newest message is
-    /// oldest comes first. Answered by `Answer::Changed`.
+    /// Direct conversations with a message at or after a time, whether read or not; the one whose newest message is oldest comes first.
+    /// Answered by `Answer::Changed`.
     Changed {
         /// The owner of the inbox.
         user: UserId,
@@ -91,10 +88,10 @@ pub enum Ask {
         bearer: Bearer,
         /// Stored time of a message, Unix milliseconds.
         since: u64,
-        /// Where the previous page ended; `None` for the first page.
+        /// The end of the previous page; `None` for the first page.
         after: Option<ChangedUpTo>,
     },
-    /// Shows the key of a name, or claims a name that has none. Answered by `Answer::Name` once committed.
+    /// Shows the key of a name, or claims a free name. Answered by `Answer::Name` once committed.
     Claim {
         name: UserName,
         /// Its key; at least [`crate::limits::NAME_KEY_LEAST`] bytes to claim with.
@@ -102,7 +99,7 @@ pub enum Ask {
     },
 }
 
-/// Which messages of a log.
+/// An interval of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {
     Newest,
@@ -110,19 +107,19 @@ pub enum Window {
     Before(Seq),
     /// The oldest above this number.
     After(Seq),
-    /// Those from the first to the last of these numbers, both included; where they do not fit, the oldest.
+    /// From the first to the last number, both included. The page has the oldest of them if they do not all fit.
     Range(Seq, Seq),
 }
 
-/// Which conversations of a user.
+/// Selects conversations of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// Those with something unread: direct ones, and the rooms in which the user has a read marker.
+    /// Direct conversations with unread messages, and rooms with unread messages in which the user has a read marker.
     Unread,
-    /// The inbox: direct conversations alone. First those with `known` peers, also where nothing is unread or stored, then those
-    /// with something unread, then those in which only the user's own messages lie above the read marker.
+    /// The inbox, with direct conversations only. First those with `known` peers, even if nothing is unread or stored. Then those with
+    /// unread messages. Then those in which only the user's own messages are above the read marker.
     Mail {
-        /// Without the right the inbox is empty.
+        /// If it does not suffice, the inbox is empty.
         bearer: Bearer,
         /// Peers of which a device knows a position.
         known: Vec<UserId>,
@@ -138,14 +135,14 @@ pub enum Bearer {
     Name,
 }
 
-/// Where a page of [`Ask::Changed`] ended.
+/// The end of a page of [`Ask::Changed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangedUpTo {
     pub(crate) at: u64,
     pub(crate) log: u32,
 }
 
-/// The key of a name. Whoever has it reads the name's inbox, so nothing prints it.
+/// The key of a name. It opens the name's inbox, so `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NameKey(pub String);
 

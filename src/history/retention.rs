@@ -1,8 +1,8 @@
 //! Retention: deleting old messages, and idempotency keys whose window has passed.
 //!
-//! The writer goes through all logs in rounds. Each step deletes at most one slice of one log, inside the transaction of new
-//! messages where there is one, so that it costs no sync of its own. A log is deleted from its oldest message upwards, never in between,
-//! and nothing is deleted on the word of a damaged row.
+//! The writer goes through all logs in rounds. Each step deletes at most one slice of one log. It joins a transaction of new messages if
+//! there is one, so that it needs no sync of its own. Only the oldest messages of a log are deleted, so the rest has no hole. A damaged
+//! row never causes a deletion.
 
 use std::{
     path::Path,
@@ -22,23 +22,23 @@ use super::{
 };
 use crate::{chat::Seq, limits};
 
-/// Where the rounds stand.
+/// The progress of the rounds.
 #[derive(Debug)]
 pub(crate) struct Rounds {
-    /// The log the round has come to; `None` between two rounds.
+    /// The last log of this round that is finished; `None` between rounds.
     log: Option<i64>,
-    /// Where it was before the transaction that is being filled.
+    /// `log` before the current transaction.
     before: Option<i64>,
     next_round: Instant,
     pause: Duration,
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Default)]
 pub(crate) struct Slice {
     pub(crate) wrote: bool,
     pub(crate) retired: u64,
-    /// Logs that lost messages: id and head.
+    /// The id and head of each log that lost messages.
     pub(crate) touched: Vec<(u32, Seq)>,
 }
 
@@ -52,17 +52,16 @@ impl Rounds {
         }
     }
 
-    /// Whether there may be something to do.
     pub(crate) fn is_due(&self) -> bool {
         self.log.is_some() || Instant::now() >= self.next_round
     }
 
-    /// The next round begins at once: another retention is in force.
+    /// Starts the next round at once, for a new retention.
     pub(crate) fn look_again(&mut self) {
         self.next_round = Instant::now();
     }
 
-    /// How long there is nothing to do.
+    /// The time until the next step.
     pub(crate) fn rest(&self) -> Duration {
         match self.log {
             Some(_) => Duration::ZERO,
@@ -70,13 +69,13 @@ impl Rounds {
         }
     }
 
-    /// The transaction of the last step is gone.
+    /// Goes back to before the last step, whose transaction failed.
     pub(crate) fn commit_failed(&mut self) {
         self.log = self.before;
         self.next_round = Instant::now() + self.pause;
     }
 
-    /// Goes on with the round: deletes at most one slice, or looks at a few logs that have nothing to delete.
+    /// Deletes at most one slice, or checks a few logs that have nothing to delete.
     pub(crate) fn step(
         &mut self,
         db: &Connection,
@@ -105,7 +104,7 @@ impl Rounds {
                 }
             };
             let id = i64::from(row.id);
-            // A log that cannot be tended is passed over, so that the others are.
+            // A log that fails is skipped, so that the round continues.
             self.log = Some(id);
             let (slice, finished) = tend(db, file, settings, now, row, memory)?;
             if !finished {
@@ -120,7 +119,7 @@ impl Rounds {
     }
 }
 
-/// Deletes at most one slice of a log's messages or keys. Says whether nothing is left to delete.
+/// Deletes at most one slice of a log's messages or keys. Returns whether the log is finished.
 fn tend(
     db: &Connection,
     file: &Path,
@@ -168,7 +167,7 @@ fn tend(
     Ok((slice, finished))
 }
 
-/// The first number that stays. Nothing is deleted on the word of a damaged message.
+/// The first number to keep. A damaged message never causes a deletion.
 fn keep_from(chain: Chain<'_>, keep: Retention, now: u64) -> Result<Seq, StoreFault> {
     let row = chain.log;
     let mut first = row.first;
@@ -187,7 +186,7 @@ fn keep_from(chain: Chain<'_>, keep: Retention, now: u64) -> Result<Seq, StoreFa
     if let Some(bytes) = keep.bytes
         && row.sum - row.base > bytes
     {
-        // The messages above s take `row.sum - sum(s)` bytes: all those fit that stand above the first s at the floor.
+        // The messages above s have `row.sum - sum(s)` bytes, so the messages to keep begin after the first s at the floor.
         let floor = row.sum - bytes;
         if row.base < floor {
             let at_floor = chain.first_where(|message| message.sum >= floor, Err)?;
@@ -203,7 +202,7 @@ fn keep_from(chain: Chain<'_>, keep: Retention, now: u64) -> Result<Seq, StoreFa
     Ok(first)
 }
 
-/// The last number of a slice of messages, from the oldest on.
+/// The last number of the oldest slice of messages.
 fn slice_end(db: &Connection, row: &LogRow) -> rusqlite::Result<Seq> {
     let last: Option<i64> = db
         .prepare_cached("SELECT seq FROM message WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1 OFFSET ?3")?
@@ -219,5 +218,5 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Logs without anything to delete that one step passes.
+/// Logs without anything to delete that one step checks.
 const LOGS_PER_STEP: usize = 64;

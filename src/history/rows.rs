@@ -1,4 +1,4 @@
-//! The rows of logs and of the tails they lost: what is written, and what is believed when it is read.
+//! Rows of tables `log` and `lost`: how they are written and read.
 
 use std::{path::Path, sync::Arc};
 
@@ -15,19 +15,19 @@ use crate::{
     limits,
 };
 
-/// Rows of logs that the writer remembers.
+/// The writer's cache of log rows.
 pub(crate) type Heads = foldhash::HashMap<LogId, LogRow>;
 
-/// Whether a row has the columns that came with schema 3.
+/// Whether a row has the columns that schema 3 added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// It says what its place in the chain is.
+    /// With its place in the chain.
     Chained,
-    /// It was written when numbers had no holes.
+    /// Without it: its log had no holes.
     Dense,
 }
 
-/// Where a log stands, as its row says.
+/// The row of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogRow {
     pub(crate) id: u32,
@@ -35,17 +35,17 @@ pub(crate) struct LogRow {
     pub(crate) epoch: u64,
     /// The newest entry.
     pub(crate) head: Seq,
-    /// Everything below it was deleted, and what is stored lies from here to `head`; `head + 1` when nothing is.
+    /// Retention deleted everything below it. `head + 1` if nothing is stored.
     pub(crate) first: Seq,
-    /// Bytes of all messages below `first`, ever.
+    /// Total bytes of all messages below `first`.
     pub(crate) base: u64,
-    /// Bytes of all messages up to `head`, ever.
+    /// Total bytes of all messages up to `head`, deleted ones included.
     pub(crate) sum: u64,
     /// The time of the newest message.
     pub(crate) at: u64,
-    /// How many messages the log has had, ever.
+    /// The number of messages up to `head`, deleted ones included.
     pub(crate) ordinal: u64,
-    /// The newest message: `head`, unless entries that are no messages stand behind it.
+    /// The newest message: `head`, unless the newest entries are no messages.
     pub(crate) last: Seq,
 }
 
@@ -70,7 +70,6 @@ impl LogRow {
         Self::after(db, file, i64::from(id) - 1).map(|row| row.filter(|row| row.id == id))
     }
 
-    /// The log with the lowest id above this one.
     pub(crate) fn after(db: &Connection, file: &Path, id: i64) -> Result<Option<Self>, StoreFault> {
         db.prepare_cached(
             "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal, last FROM log
@@ -84,7 +83,7 @@ impl LogRow {
         .map_err(|why| undefer(file, why))
     }
 
-    /// Makes the row of a new log, and the entries by which its users find it. The id in `self` is not looked at.
+    /// Inserts the row of a new log under a new id, and the rows of table `pair` by which its users find it.
     pub(crate) fn insert(&mut self, db: &Connection) -> rusqlite::Result<()> {
         let id: i64 = db
             .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM log")?
@@ -116,7 +115,7 @@ impl LogRow {
         self.make_pairs(db)
     }
 
-    /// Makes those of the entries by which its users find it that are not there.
+    /// Inserts missing rows of table `pair`, by which the users find the log.
     pub(crate) fn make_pairs(&self, db: &Connection) -> rusqlite::Result<()> {
         if let LogId::Pair(pair) = &self.log {
             let mut insert = db.prepare_cached("INSERT OR IGNORE INTO pair (user, log) VALUES (?1, ?2)")?;
@@ -127,7 +126,6 @@ impl LogRow {
         Ok(())
     }
 
-    /// Whether the entries by which its users find it are there.
     pub(crate) fn has_pairs(&self, db: &Connection) -> rusqlite::Result<bool> {
         let LogId::Pair(pair) = &self.log else { return Ok(true) };
         let mut select = db.prepare_cached("SELECT 1 FROM pair WHERE user = ?1 AND log = ?2")?;
@@ -159,7 +157,7 @@ impl LogRow {
         .map(drop)
     }
 
-    /// Ends its epoch: what stood behind the head in it is lost, up to `to` where that is known. The row is still to be updated.
+    /// Begins a new epoch. Everything after the head is lost, up to `to` if that is known. The caller still has to update the row.
     pub(crate) fn begin_epoch(
         &mut self,
         db: &Connection,
@@ -176,7 +174,7 @@ impl LogRow {
         Ok(tail)
     }
 
-    /// What a client is told of it.
+    /// The head as clients see it.
     pub(crate) fn head(&self, db: &Connection, file: &Path) -> Result<LogHead, StoreFault> {
         Ok(LogHead {
             epoch: self.epoch,
@@ -210,7 +208,7 @@ impl LogRow {
         .finish()
     }
 
-    /// `last` as it is stored.
+    /// The stored value of `last`.
     fn last_cell(&self) -> Option<i64> {
         (self.last != self.head).then_some(int(self.last))
     }
@@ -265,7 +263,7 @@ impl LogRow {
     }
 }
 
-/// The row of a log and what a client is told of it.
+/// The row of a log, and its head as clients see it.
 pub(crate) fn head(db: &Connection, file: &Path, log: &LogId) -> Result<Option<(LogRow, LogHead)>, StoreFault> {
     let Some(row) = LogRow::find(db, file, log)? else {
         return Ok(None);
@@ -274,7 +272,7 @@ pub(crate) fn head(db: &Connection, file: &Path, log: &LogId) -> Result<Option<(
     Ok(Some((row, head)))
 }
 
-/// A log without a message.
+/// The head of a log without messages.
 pub(crate) fn empty() -> LogHead {
     LogHead {
         first: 1,
@@ -282,7 +280,6 @@ pub(crate) fn empty() -> LogHead {
     }
 }
 
-/// The tails lost in earlier epochs.
 pub(crate) fn lost_tails(db: &Connection, file: &Path, log: u32) -> Result<Arc<[LostTail]>, StoreFault> {
     let read = || -> rusqlite::Result<Result<Vec<LostTail>, StoreFault>> {
         let mut select = db.prepare_cached("SELECT epoch, low, high, crc FROM lost WHERE log = ?1 ORDER BY id")?;
@@ -305,7 +302,7 @@ pub(crate) fn lost_tails(db: &Connection, file: &Path, log: u32) -> Result<Arc<[
     read().map_err(|why| fault(file, &why))?.map(Arc::from)
 }
 
-/// Remembers a lost tail, and forgets the oldest where there are too many.
+/// Stores a lost tail, and deletes the oldest beyond [`limits::HISTORY_LOST_TAILS`].
 pub(crate) fn insert_lost(db: &Connection, log: u32, tail: &LostTail) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT INTO lost (log, epoch, low, high, crc) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![
@@ -354,12 +351,12 @@ pub(crate) fn parse_log(kind: i64, name: &str, peer: &str) -> Option<LogId> {
     }
 }
 
-/// Numbers of the store are far below 2^63.
+/// SQLite stores signed numbers. Those of the store are far below 2^63.
 pub(crate) fn int(number: u64) -> i64 {
     number.cast_signed()
 }
 
-/// Carries a fault of ours through a closure that may only fail with SQLite's errors.
+/// Carries a [`StoreFault`] through a closure that can only return SQLite's errors.
 fn defer<R>(fault: StoreFault) -> rusqlite::Result<R> {
     Err(rusqlite::Error::FromSqlConversionFailure(
         0,

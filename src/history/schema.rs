@@ -1,4 +1,4 @@
-//! The database: how it is opened, its tables and their versions.
+//! The schema of the database, its migrations, and how the database is opened.
 
 use std::{
     fs::{self, File},
@@ -20,7 +20,7 @@ pub(crate) const VERSION: i64 = 6;
 /// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
 const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
-/// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
+/// The `application_id` of SQLite's file header, which identifies Plaza's databases.
 const APPLICATION: i64 = 0x506C_7A61;
 
 const VERSION_1: &str = "
@@ -95,12 +95,12 @@ CREATE TABLE lost (
 CREATE INDEX lost_by_log ON lost (log);
 ";
 
-/// Finds the direct messages of a client under every name of its user. Only clients' keys are in it, so that others cost nothing.
+/// Finds the direct messages of a client under every name of its user. The index has only clients' keys, so others cost nothing.
 const VERSION_2: &str = "
 CREATE INDEX idem_of_clients ON idem (user, key) WHERE user >= ' direct ' AND user < ' direct!';
 ";
 
-/// Entries name the one before them, so that numbers may have holes. Rows of earlier versions stay as they are, without these cells.
+/// Entries name the entry before them, so numbers may have holes. Rows of earlier versions stay as they are, without these cells.
 const VERSION_3: &str = "
 ALTER TABLE log ADD COLUMN ordinal INTEGER;
 ALTER TABLE message ADD COLUMN prev INTEGER;
@@ -108,8 +108,8 @@ ALTER TABLE message ADD COLUMN ordinal INTEGER;
 ALTER TABLE idem ADD COLUMN ordinal INTEGER;
 ";
 
-/// Messages have the fingerprints of their idempotency keys. Of table `idem`, which has one row per key, the direct messages of clients
-/// and the rows of earlier versions are left.
+/// Messages contain the fingerprints of their idempotency keys. Table `idem`, with one row per key, is left for the direct messages of
+/// clients and for rows of earlier versions.
 const VERSION_4: &str = "
 ALTER TABLE message ADD COLUMN key BLOB;
 CREATE TABLE key_block (
@@ -122,7 +122,7 @@ CREATE TABLE key_block (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// A log may have entries that are no messages, so the newest message is not always the newest entry.
+/// A log may contain entries that are no messages, so the newest message is not always the newest entry.
 const VERSION_5: &str = "
 ALTER TABLE log ADD COLUMN last INTEGER;
 ALTER TABLE message ADD COLUMN last INTEGER;
@@ -139,14 +139,14 @@ pub(crate) fn create(file: &Path) -> Result<(), StartFault> {
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
     for left in files::with_companions(&fresh) {
-        // Of a start that was killed.
+        // Left by a start that was killed.
         match std::fs::remove_file(&left) {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(io(why)),
             Ok(()) | Err(_) => {}
         }
     }
     let mut db = Connection::open(&fresh).map_err(failed)?;
-    // No journal beside it: what is not finished is thrown away.
+    // No journal file: an unfinished database is deleted.
     db.pragma_update(None, "journal_mode", "MEMORY").map_err(failed)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     migrate(&mut db, 0).map_err(failed)?;
@@ -155,7 +155,7 @@ pub(crate) fn create(file: &Path) -> Result<(), StartFault> {
     file.parent().map_or(Ok(()), files::sync_dir).map_err(io)
 }
 
-/// Opens the database for the one who writes, migrates its tables, and returns it.
+/// Opens the database for the writer, and migrates its tables.
 pub(crate) fn open_writer(file: &Path, durability: Durability) -> Result<Connection, StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
     guard_log(file)?;
@@ -163,20 +163,20 @@ pub(crate) fn open_writer(file: &Path, durability: Durability) -> Result<Connect
     let version = guard_version(&db, file)?;
     tune(&db).map_err(failed)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    // Migrations are always synced, whatever the setting.
+    // Migrations are synced, regardless of the setting.
     db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     if version < VERSION {
         migrate(&mut db, version).map_err(failed)?;
     }
     set_synchronous(&db, durability).map_err(failed)?;
-    // The writer checkpoints when it chooses to, because the head witness must know.
+    // The writer decides when to checkpoint, because the commit marker must know.
     db.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)
         .map_err(failed)?;
     Ok(db)
 }
 
-/// What a commit waits for.
+/// Sets how far a commit is synced.
 pub(crate) fn set_synchronous(db: &Connection, durability: Durability) -> rusqlite::Result<()> {
     let synchronous = match durability {
         Durability::Fsync => "FULL",
@@ -186,7 +186,7 @@ pub(crate) fn set_synchronous(db: &Connection, durability: Durability) -> rusqli
     db.pragma_update(None, "synchronous", synchronous)
 }
 
-/// Opens the database for reading, beside a writer or without one.
+/// Opens the database read-only. There may be a writer.
 pub(crate) fn open_reader(file: &Path) -> Result<Connection, StartFault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     guard_log(file)?;
@@ -202,7 +202,7 @@ pub(crate) fn open_reader(file: &Path) -> Result<Connection, StartFault> {
     Ok(db)
 }
 
-/// What every connection has in common.
+/// The settings of every connection.
 pub(crate) fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(64);
     db.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -212,8 +212,8 @@ pub(crate) fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "cache_size", -16 * 1024)
 }
 
-/// Refuses a write-ahead log beside a database that never had one. A backup is such a database until its first start; copied over
-/// the files of a server that was killed, SQLite would apply that server's log to it.
+/// Refuses a write-ahead log beside a database that never had one. A backup is such a database until its first start; if it is copied
+/// over the files of a killed server, SQLite would apply that server's log to it.
 fn guard_log(file: &Path) -> Result<(), StartFault> {
     let [_, wal, _] = files::with_companions(file);
     let bytes = fs::metadata(&wal).map_or(0, |data| data.len());
@@ -225,7 +225,7 @@ fn guard_log(file: &Path) -> Result<(), StartFault> {
     Err(foreign_log(wal, bytes, file))
 }
 
-/// A write-ahead log lies beside a database that it does not belong to.
+/// The fault of a write-ahead log that belongs to another database.
 pub(crate) fn foreign_log(wal: PathBuf, bytes: u64, database: &Path) -> StartFault {
     StartFault::Torn {
         seen: format!(
@@ -236,12 +236,12 @@ pub(crate) fn foreign_log(wal: PathBuf, bytes: u64, database: &Path) -> StartFau
     }
 }
 
-/// Where SQLite's file header has the two versions of the file's format.
+/// Offset of the two format versions in SQLite's file header.
 const FORMAT_VERSIONS: u64 = 18;
-/// Both, from the moment on when a write-ahead log may be there.
+/// Both versions once the database uses a write-ahead log.
 const WITH_LOG: [u8; 2] = [2, 2];
 
-/// Refuses a file that is not Plaza's or too new, and says its version.
+/// Refuses a file that is not Plaza's or is too new. Returns its version.
 fn guard_version(db: &Connection, file: &Path) -> Result<i64, StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
     let number = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));

@@ -1,4 +1,4 @@
-//! How the store is to behave.
+//! The settings of a store.
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
@@ -10,62 +10,54 @@ use crate::{
 /// When a message counts as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// When the disk has it: nothing acknowledged is lost, whatever happens.
+    /// When it is on the disk. No crash or power cut loses an acknowledged message.
     #[default]
     Fsync,
-    /// When the operating system has it: a crash of the program loses nothing, a power cut may lose the last seconds.
+    /// When the operating system has it. A crash of the program loses nothing; a power cut may lose the last seconds.
     Os,
-    /// As `Os`, and a power cut may also damage the database, which then refuses to start.
+    /// As `Os`, and a power cut may also damage the database, which then refuses to open.
     None,
 }
 
-/// What of a log is kept. The newest messages that satisfy all three stay.
+/// How much of a log to keep. Messages that exceed any of the three bounds are deleted, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Talks older than this go.
     pub age: Option<Duration>,
-    /// More messages than this go.
     pub messages: Option<u64>,
-    /// More bytes than this (of texts, names and a fixed cost per message) go.
+    /// Bytes of texts, names and a fixed cost per message.
     pub bytes: Option<u64>,
 }
 
-/// How long a key makes a repeated message the same message.
+/// How long an idempotency key counts: until either bound is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyWindow {
-    /// Not longer than this.
     pub age: Duration,
-    /// Not over more messages of the log than this.
+    /// Messages of the log after the one with the key.
     pub messages: u64,
 }
 
-/// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Its directory; made when missing.
+    /// Created if missing.
     pub dir: PathBuf,
-    /// When a message counts as stored.
     pub durability: Durability,
-    /// What is kept of rooms without a line in `rooms`.
+    /// The retention of rooms that are not in `rooms`.
     pub retention: Retention,
-    /// What is kept of direct conversations.
+    /// The retention of direct conversations.
     pub directs: Retention,
-    /// What is kept of these rooms.
     pub rooms: HashMap<RoomName, Retention>,
-    /// How long keys are remembered.
     pub keys: KeyWindow,
-    /// Talks and read positions that wait for the writer; with more, messages are given back.
+    /// The capacity of the writer's queue, in requests.
     pub queue: usize,
-    /// How long the writer rests between two rounds of retention over all logs.
+    /// The pause of the writer between two rounds of retention.
     pub retention_pause: Duration,
-    /// By which messages and keys grow old.
+    /// The clocks that age messages and keys.
     pub clocks: Clocks,
-    /// The number of the next entry of a log, by that of its newest one; larger than that.
+    /// Computes the number of the next entry of a log from its head. The result must be larger.
     pub numbering: fn(Seq) -> Seq,
 }
 
 impl Retention {
-    /// Nothing ever goes.
     pub const FOREVER: Self = Self {
         age: None,
         messages: None,
@@ -85,7 +77,7 @@ impl Default for Retention {
 }
 
 impl Default for KeyWindow {
-    /// A day, and 100,000 messages: a client that retries later than that has been restarted and asks for history first.
+    /// A day and 100,000 messages. A client that retries later than that has restarted, and asks for history first.
     fn default() -> Self {
         Self {
             age: Duration::from_secs(24 * 60 * 60),
@@ -95,7 +87,6 @@ impl Default for KeyWindow {
 }
 
 impl Settings {
-    /// The defaults, in this directory.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),

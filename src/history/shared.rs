@@ -1,4 +1,4 @@
-//! What the threads of a store share: the queues between them, and what they tell of themselves.
+//! State that the threads of a store share: queues, counters and faults.
 
 use std::sync::Mutex;
 
@@ -14,9 +14,9 @@ use super::{
     stats::{HistoryStats, bump},
 };
 
-/// Where outcomes go. Called on the threads of the store, which wait for it: it hands over and returns.
+/// Receives outcomes, on the threads of the store. It must not block, because these threads wait for it.
 pub trait Deliver<T>: Send + Sync + 'static {
-    /// Takes the outcomes of one commit, or of one question.
+    /// Takes the outcomes of one commit or of one query.
     fn deliver(&self, outcomes: Vec<Outcome<T>>);
 }
 
@@ -26,13 +26,11 @@ impl<T, F: Fn(Vec<Outcome<T>>) + Send + Sync + 'static> Deliver<T> for F {
     }
 }
 
-/// What the writer is asked to do.
 pub(crate) enum Write<T> {
     Append(Append<T>),
     Ask(Ask, T),
 }
 
-/// What the handles and the threads share.
 pub(crate) struct Shared<T> {
     pub(crate) writes: Queue<Write<T>>,
     pub(crate) reads: Queue<(Ask, T)>,
@@ -40,13 +38,13 @@ pub(crate) struct Shared<T> {
     pub(crate) fresh: Fresh,
     pub(crate) stats: HistoryStats,
     pub(crate) faults: Faults,
-    /// A change that the writer has not taken over yet.
+    /// A new retention that the writer has not applied yet.
     pub(crate) retention: Mutex<Option<Retention>>,
     pub(crate) claims: Claims,
 }
 
 impl<T> Shared<T> {
-    /// Counts damage and writes it into the server's log, once until something else is found. Other faults are not damage.
+    /// Counts damage and writes it into the server's log, unless it repeats the last damage. Other faults are ignored.
     pub(crate) fn found(&self, fault: &StoreFault, what: &'static str) {
         match fault {
             StoreFault::Damaged { .. } | StoreFault::Broken { .. } => {}

@@ -8,45 +8,42 @@ use std::{
     time::Duration,
 };
 
-/// Counters and gauges; each is written by one thread of the store and read by anybody. All are `Relaxed`: none guards
-/// anything else.
+/// Each counter is written by one thread of the store and read by any thread. All accesses are `Relaxed`, because no other data depends
+/// on them.
 #[derive(Default)]
 pub struct HistoryStats {
-    /// Talks committed.
     pub messages: AtomicU64,
-    /// Talks whose key was known.
+    /// Messages that repeated an idempotency key.
     pub duplicates: AtomicU64,
-    /// Talks that failed.
+    /// Messages that the store could not take.
     pub failed: AtomicU64,
-    /// Commits with at least one message, read position or name.
+    /// Commits with at least one message, read marker or name.
     pub commits: AtomicU64,
-    /// Commits that failed.
     pub failed_commits: AtomicU64,
-    /// Time in all commits, in nanoseconds, the head file's included.
+    /// Time spent in commits, including the commit marker, in nanoseconds.
     pub commit_nanos: AtomicU64,
-    /// Told of every commit: messages in it, and how long it took.
+    /// Called after every commit with its number of messages and its duration.
     pub on_commit: OnceLock<Box<dyn Fn(u64, Duration) + Send + Sync>>,
-    /// Pages read.
+    /// Pages of messages that readers returned.
     pub pages: AtomicU64,
-    /// Searches.
     pub searches: AtomicU64,
-    /// Searches that ran out of time and said where to go on.
+    /// Searches that ran out of time.
     pub searches_cut: AtomicU64,
-    /// Questions that could not be answered.
+    /// Queries that failed.
     pub unanswered: AtomicU64,
-    /// Times that something stored was found damaged, or could not be read.
+    /// Damaged or unreadable rows found.
     pub damage: AtomicU64,
-    /// Talks deleted by retention.
+    /// Messages deleted by retention.
     pub retired: AtomicU64,
-    /// Talks indexed for search.
+    /// Messages added to the search index.
     pub indexed: AtomicU64,
-    /// Times the write-ahead log was copied into the database.
+    /// Checkpoints of the write-ahead log.
     pub checkpoints: AtomicU64,
-    /// Bytes of all files of the store, as last looked at.
+    /// Bytes of all files of the store, measured once a second.
     pub disk_bytes: AtomicU64,
-    /// Bytes of the write-ahead log, as last looked at.
+    /// Bytes of the write-ahead log, measured once a second.
     pub wal_bytes: AtomicU64,
-    /// How long a reader has kept the write-ahead log from being used again.
+    /// How long a reader has blocked the reuse of the write-ahead log.
     pub wal_held_seconds: AtomicU64,
 }
 
@@ -62,7 +59,6 @@ impl HistoryStats {
     }
 }
 
-/// Adds to a counter.
 pub(crate) fn bump(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }

@@ -1,6 +1,6 @@
 //! The row of table `store`: the store's number and its count of commits.
 //!
-//! The count is the last statement of each transaction, so it says which commits the database has.
+//! Each transaction updates the count with its last statement, so the count says which commits the database has.
 
 use std::path::Path;
 
@@ -13,14 +13,13 @@ use super::{
     rows::int,
 };
 
-/// Writes the count of commits, as the last statement of each.
 pub(crate) fn count_commit(db: &Connection, store: u64, commits: u64) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE store SET commits = ?1, crc = ?2 WHERE id = 1")?
         .execute(params![int(commits), store_crc(store, commits)])
         .map(drop)
 }
 
-/// The store's number and how many commits it has seen.
+/// The store's number and its count of commits.
 pub(crate) fn store_row(db: &Connection, file: &Path) -> Result<(u64, u64), StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
     let row = db

@@ -1,4 +1,4 @@
-//! Entries of other kinds than messages are part of a log's chain, and no reader of messages returns them.
+//! A log's chain includes entries that are no messages, and no reader of messages returns them.
 
 use std::{
     path::Path,
@@ -31,7 +31,7 @@ fn settings(dir: &Path) -> Settings {
             age: Duration::MAX,
             ..KeyWindow::default()
         },
-        // Leaves out every fourth number.
+        // Skips every fourth number.
         numbering: |head| if head % 4 == 3 { head + 2 } else { head + 1 },
         ..Settings::new(dir)
     }
@@ -166,7 +166,7 @@ impl Caller {
         });
         let mut answers: Vec<_> = asks.into_iter().map(|ask| self.answer(ask)).collect();
         for answer in &mut answers {
-            // Whether the number of another entry counts as before or behind says nothing about messages.
+            // Whether `before` counts another entry's number does not matter to a reader of messages.
             if let Answer::Changed { conversations, .. } = answer {
                 for changed in conversations {
                     changed.before -= u64::from(changed.before > 0 && changed.before % 4 == 0);
@@ -193,7 +193,7 @@ fn open(dir: &Path) -> (Connection, PathBuf) {
     (Connection::open(&file).unwrap(), file)
 }
 
-/// Puts an entry that is no message into every number that a log leaves out, and two more behind its last message.
+/// Inserts an entry that is no message at every skipped number, and two more after the last message.
 fn fill_holes(dir: &Path, log: &LogId) {
     let (db, file) = open(dir);
     let before = LogRow::find(&db, &file, log).unwrap().unwrap();
@@ -248,7 +248,7 @@ fn fill_holes(dir: &Path, log: &LogId) {
     log.update(&db).unwrap();
 }
 
-/// A store with twenty messages in each log, whose numbers have holes; half of them are read by ann.
+/// A store with twenty messages in each log and holes in the numbers. Ann has read half of them.
 fn filled(dir: &Path) -> Caller {
     let caller = Caller::start(settings(dir));
     for log in &logs() {

@@ -1,7 +1,7 @@
-//! One transaction of the writer: numbers messages, writes them, and plans the outcome of each request.
+//! One transaction of the writer: it numbers messages, writes them, and plans the outcome of each request.
 //!
-//! A plan becomes an outcome when the transaction is committed, and never before. A request that fails on its own is a
-//! [`Plan::Fault`] and leaves no trace; anything else that fails rolls back the whole transaction, and its numbers are given again.
+//! The writer turns the plans into outcomes after the commit, and never before. A request that fails on its own is a [`Plan::Fault`] and
+//! leaves no trace. Any other failure rolls back the whole transaction, and the next transaction uses its numbers again.
 
 use std::{collections::HashMap, path::Path};
 
@@ -27,19 +27,18 @@ use crate::{
     limits,
 };
 
-/// A message that is about to be written, and the id of its log.
+/// A new row of table `message`, and the id of its log.
 type Fresh<'m> = (u32, MessageRow<&'m str>);
 
-/// What numbering adds to an entry: on one machine this program, in a cluster the log that all nodes read.
+/// What numbering adds to an entry. On one machine this program numbers entries; in a cluster the shared log does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbered {
     pub(crate) seq: Seq,
     pub(crate) at: u64,
-    /// Of the log, if it begins with this entry.
+    /// The epoch of the log, if this entry is its first.
     pub(crate) epoch: u64,
 }
 
-/// A transaction being filled.
 pub(crate) struct Transaction<'w> {
     pub(crate) db: &'w Connection,
     pub(crate) file: &'w Path,
@@ -47,7 +46,7 @@ pub(crate) struct Transaction<'w> {
     pub(crate) quarantine: &'w HashMap<LogId, StoreFault>,
     /// Logs with new messages.
     touched: foldhash::HashMap<u32, LogId>,
-    /// Something else than messages was written.
+    /// Whether the transaction wrote anything besides messages.
     pub(crate) wrote: bool,
     claims: &'w Claims,
     numbering: fn(Seq) -> Seq,
@@ -80,7 +79,7 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    /// Numbers these, writes them, and says what each amounts to.
+    /// Applies requests and adds the plan of each.
     pub(crate) fn take<T>(&mut self, writes: &[Write<T>], plans: &mut Vec<Plan>) -> Result<(), Failure> {
         let mut fresh = Vec::with_capacity(writes.len());
         for write in writes {
@@ -110,7 +109,6 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    /// Numbers a message and applies it.
     fn append<'b, T>(&mut self, append: &'b Append<T>, fresh: &mut Vec<Fresh<'b>>) -> Result<Plan, Failure> {
         if !self.quarantine.is_empty()
             && let Some(why) = self.quarantine.get(&append.log)
@@ -142,8 +140,8 @@ impl<'w> Transaction<'w> {
         self.apply(append, Numbered { seq, at, epoch }, fresh)
     }
 
-    /// Adds a message to the end of its log. What comes of it depends on what was applied before it, on its number, and on the log time of
-    /// the transaction; never on a clock, on chance, or on which entries share a transaction.
+    /// Appends a message to its log. The plan depends on the entries applied before it, on its number, and on the log time of the
+    /// transaction, but not on a clock, on chance, or on which entries share a transaction.
     fn apply<'b, T>(
         &mut self,
         append: &'b Append<T>,
@@ -196,7 +194,7 @@ impl<'w> Transaction<'w> {
         Ok(Plan::Commit { position, prev, at })
     }
 
-    /// The row of a log, if it has begun.
+    /// The row of a log, if the log exists.
     fn row(&mut self, log: &LogId) -> Result<Option<&LogRow>, StoreFault> {
         if !self.memory.heads.contains_key(log)
             && let Some(row) = LogRow::find(self.db, self.file, log)?
@@ -234,7 +232,7 @@ impl<'w> Transaction<'w> {
             Ok(row) => row.cloned(),
             Err(why) => return Ok(Plan::Fault(why)),
         };
-        // In a log without a message the marker is 0 and stays there.
+        // In a log without a message the marker stays at 0.
         if let Some(row) = found {
             self.wrote |= read_markers::advance(self.db, &row, user, seq).map_err(whole)?;
         }
@@ -257,7 +255,7 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    /// Writes new messages, log by log, so that it is known in which one the database is damaged.
+    /// Writes new messages one log at a time, so that an error shows which log is damaged.
     fn insert(&self, fresh: &mut [Fresh<'_>]) -> Result<(), Failure> {
         fresh.sort_by_key(|(log, _)| *log);
         for messages in fresh.chunk_by(|(one, _), (next, _)| one == next) {
@@ -272,7 +270,7 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    /// Writes where the touched logs stand now: id and head of each.
+    /// Writes the rows of the touched logs. Returns the id and head of each.
     pub(crate) fn settle(&self) -> Result<Vec<(u32, Seq)>, Failure> {
         let mut touched = Vec::with_capacity(self.touched.len());
         for (id, log) in &self.touched {
@@ -286,7 +284,7 @@ impl<'w> Transaction<'w> {
     }
 }
 
-/// What a batch will amount to once it is committed.
+/// The outcome of a request once the transaction is committed.
 pub(crate) enum Plan {
     Commit {
         position: Position,
@@ -299,20 +297,18 @@ pub(crate) enum Plan {
     },
     Conflict,
     Answer(Answer),
-    /// Committed; a reader counts what is unread.
+    /// The marker has moved; a reader counts the unread messages.
     Marked,
     Fault(StoreFault),
 }
 
-/// Why a batch was rolled back.
+/// Why a transaction was rolled back.
 pub(crate) enum Failure {
-    /// All of it failed.
     Whole(Box<StoreFault>),
-    /// The database is damaged in this log; the rest may be tried again.
+    /// The database is damaged in this log. The requests for other logs may be tried again.
     In(LogId, Box<StoreFault>),
 }
 
-/// What SQLite said of a log.
 fn in_log(file: &Path, log: &LogId, why: &rusqlite::Error) -> Failure {
     of_log(log, fault(file, why))
 }

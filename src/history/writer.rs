@@ -1,9 +1,9 @@
-//! The writer: the one thread that changes the store.
+//! The writer: the only thread that changes the store.
 //!
-//! It takes whatever is waiting, up to a bound, commits it in one transaction and then delivers the outcomes. Every request that it
-//! takes gets exactly one outcome, in the order of the numbers of its log, and none before the commit is as durable as the settings say.
+//! It takes the waiting requests, up to a bound, commits them in one transaction and then delivers the outcomes. Every request has
+//! exactly one outcome, in the order of the numbers of its log, and none before the commit is as durable as the settings say.
 //!
-//! It never waits for more messages to arrive: whatever arrives while it writes joins the transaction, so batches grow with the load.
+//! It never waits for more messages. Those that arrive while it fills a transaction join it, so batches grow with the load.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,6 @@ use super::{
 };
 use crate::{chat::Seq, limits, lock::FileLock, observe::Ageing};
 
-/// The writer, between two batches.
 pub(crate) struct Writer<T> {
     shared: Arc<Shared<T>>,
     deliver: Arc<dyn Deliver<T>>,
@@ -44,16 +43,15 @@ pub(crate) struct Writer<T> {
     marker: Option<CommitMarker>,
     store: u64,
     commits: u64,
-    /// Of logs that were written to.
     memory: Memory,
-    /// Logs that made a commit fail because the database is damaged there; only a restart looks again.
+    /// Logs in which a commit found damage. They stay read-only until the next start.
     quarantine: HashMap<LogId, StoreFault>,
     presence: Presence,
     retention: Rounds,
     checkpointer: Checkpointer,
     ageing: Ageing,
     marker_failed: bool,
-    /// Held as long as the store is open.
+    /// Locked as long as the store is open.
     _lock: FileLock,
 }
 
@@ -85,7 +83,7 @@ impl<T: Send + 'static> Writer<T> {
         }
     }
 
-    /// Runs until the queue is closed and empty, and leaves a store that was stopped cleanly.
+    /// Runs until the queue is closed and empty, and leaves a cleanly stopped store.
     pub(crate) fn run(mut self) {
         let mut batch = Vec::with_capacity(limits::HISTORY_BATCH);
         let mut looked = Instant::now();
@@ -95,7 +93,7 @@ impl<T: Send + 'static> Writer<T> {
             if batch.is_empty() && self.shared.writes.is_closed() {
                 break;
             }
-            // A failing store is tried with an empty commit, so that health tells the truth while nobody talks.
+            // An empty commit tests a failing store, so that health is right while there are no messages.
             let probe = failing && batch.is_empty();
             if !batch.is_empty() || probe || self.retention.is_due() {
                 failing = !self.commit(&mut batch, probe);
@@ -103,7 +101,7 @@ impl<T: Send + 'static> Writer<T> {
             }
             if looked.elapsed() >= DISK_LOOK {
                 looked = Instant::now();
-                // Also while nobody talks.
+                // The check also runs while there are no messages.
                 if !failing && let Err(fault) = self.presence.check() {
                     failing = true;
                     tracing::error!(%fault, "nothing can be stored");
@@ -127,7 +125,7 @@ impl<T: Send + 'static> Writer<T> {
         self.stop();
     }
 
-    /// Commits a batch and delivers its outcomes, which empties it. Says whether the store is well.
+    /// Commits a batch and delivers its outcomes, which empties it. Returns whether the commit succeeded.
     fn commit(&mut self, batch: &mut Vec<Write<T>>, probe: bool) -> bool {
         let begun = Instant::now();
         self.shared.faults.committing(Some(begun));
@@ -155,7 +153,7 @@ impl<T: Send + 'static> Writer<T> {
                 for (log, _) in &touched {
                     self.shared.fresh.note(*log);
                 }
-                // Gone while it was written: what is acknowledged must be found again.
+                // The file may have disappeared during the commit, and an acknowledged message must be in it.
                 self.presence.check()?;
             }
             Ok(plans)
@@ -192,7 +190,7 @@ impl<T: Send + 'static> Writer<T> {
         well
     }
 
-    /// One transaction, with what arrives while it is being filled. `None` for the touched logs where nothing was written.
+    /// Runs one transaction, including requests that arrive while it is filled. Returns the touched logs, or `None` if it wrote nothing.
     #[allow(clippy::type_complexity)] // said here once
     fn transact(
         &mut self,
@@ -235,7 +233,7 @@ impl<T: Send + 'static> Writer<T> {
             (self.settings.retention, self.settings.directs) = (retention, retention);
             self.retention.look_again();
         }
-        // Retention rides along: no sync of its own while there are messages to commit.
+        // Retention shares the transaction, so it needs no sync of its own.
         match self.retention.step(db, file, &self.settings, now, &mut self.memory) {
             Ok(slice) => {
                 wrote |= slice.wrote;
@@ -252,7 +250,7 @@ impl<T: Send + 'static> Writer<T> {
         if let Some(marker) = &mut self.marker {
             marker.announce(self.commits + 1, &touched);
         }
-        // Before the commit: whoever reads what was committed behind the claim sees the claim, too.
+        // Before the commit, so that whoever reads data committed after the claim also sees the claim.
         let claiming = self.shared.claims.begin(&claimed);
         if let Err(why) = transaction.commit() {
             if let Some(marker) = &mut self.marker {
@@ -264,8 +262,8 @@ impl<T: Send + 'static> Writer<T> {
         Ok((plans, Some(touched)))
     }
 
-    /// The commit is durable; what may be missing is the entry that notices if its tail is damaged later. If the entry cannot
-    /// be written the messages are stored all the same, so they are acknowledged, and health says what is wrong.
+    /// Confirms the commit in the marker. The commit itself is durable, so its messages are acknowledged even if this fails. Then a later
+    /// loss of the commit could go unnoticed, and health reports the fault.
     fn confirm(&mut self) {
         let Some(marker) = &mut self.marker else { return };
         match marker.confirm(self.commits) {
@@ -321,7 +319,7 @@ impl<T: Send + 'static> Writer<T> {
                     Outcome::Unanswered { ticket, ask, why }
                 })
             }
-            // A plan is made from its write; these pairs are never made.
+            // Each plan belongs to its write, so these pairs do not occur.
             (Write::Append(append), Plan::Answer(_) | Plan::Marked) => Some(Outcome::Failed {
                 append,
                 why: StoreFault::Stopping,
@@ -333,7 +331,6 @@ impl<T: Send + 'static> Writer<T> {
         }
     }
 
-    /// Copies the write-ahead log into the database when it has grown.
     fn checkpoint(&mut self) {
         let copied = self.checkpointer.after_commit(&self.db);
         self.checkpointed(copied);
@@ -384,7 +381,7 @@ impl<T: Send + 'static> Writer<T> {
     }
 }
 
-/// Takes whatever is waiting, as far as it fits into a commit; whether there was anything.
+/// Adds the waiting requests to a batch, up to its bound. Returns whether there were any.
 fn gather<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
     let before = batch.len();
     while batch.len() < limits::HISTORY_BATCH
@@ -395,8 +392,8 @@ fn gather<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
     batch.len() > before
 }
 
-/// The same once more. Nobody waits for more messages, but where more are arriving at this very moment, as after the outcomes of
-/// a commit, it does not tear them in two, which would cost a second sync.
+/// Adds requests that are arriving right now, as after the outcomes of a commit: leaving them for the next transaction would cost a
+/// second sync.
 fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant) -> bool {
     if gather(shared, batch) {
         return true;
@@ -410,9 +407,9 @@ fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant)
     gather(shared, batch)
 }
 
-/// How often the files' sizes are looked at.
+/// Interval between measurements of the files' sizes.
 const DISK_LOOK: Duration = Duration::from_secs(1);
-/// A few microseconds, beside the hundreds that a commit takes.
+/// A few microseconds; a commit takes hundreds.
 const GATHER_SPINS: u32 = 200;
-/// Where messages trickle in without end the sync begins after this: some as long as a sync takes on a fast disk.
+/// The longest time that a transaction keeps accepting requests, about one sync on a fast disk.
 const GATHER_TIME: Duration = Duration::from_micros(300);

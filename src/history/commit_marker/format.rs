@@ -2,34 +2,32 @@
 
 use crate::history::{files::Identity, settings::Durability};
 
-/// What the file says of the store as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) store: u64,
     pub(crate) boot: [u8; 16],
     pub(crate) durability: Durability,
     pub(crate) state: State,
-    /// Commits up to this one are in the database itself.
+    /// The database file itself has all commits up to this one.
     pub(crate) base: u64,
-    /// Which files these were. `CommitMarker::begin` fills it in.
+    /// The identities of the files. `CommitMarker::begin` sets it.
     pub(crate) place: Place,
 }
 
-/// How the store was left.
+/// How the last server left the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Not stopped in order, or running still.
+    /// It did not stop in order, or still runs.
     Running,
-    /// Stopped, and nothing came after.
     Stopped,
-    /// Made by a backup: the store it was copied from goes on, so this one must not use the same epochs.
+    /// It is a backup. The original goes on, so this store must not use the same epochs.
     Copy,
 }
 
-/// Which files belong together. A rename keeps an identity, and a copy gets another one.
+/// The identities of files that belong together. A rename keeps an identity; a copy has a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
-    /// Of the head file itself.
+    /// The identity of the commit marker.
     pub(crate) head: Option<Identity>,
     pub(crate) database: Option<Identity>,
 }
@@ -92,13 +90,13 @@ impl Header {
     }
 }
 
-/// One log of one commit.
+/// The head of one log after one commit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) commit: u64,
     pub(super) head: u64,
     pub(super) log: u32,
-    /// How many entries the commit has.
+    /// The number of entries of the commit.
     pub(super) of: u32,
 }
 
@@ -128,7 +126,7 @@ impl Entry {
     }
 }
 
-/// Names the store, so that an entry of another one never counts.
+/// The checksum includes the number of the store, so that entries of another store are invalid.
 fn entry_sum(store: u64, text: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&store.to_le_bytes());
@@ -136,18 +134,18 @@ fn entry_sum(store: u64, text: &[u8]) -> u32 {
     sum.finalize()
 }
 
-/// What the file begins with; the last character is the version of its format.
+/// The first bytes of the file. The last character is the version of the format.
 pub(super) const MAGIC: &[u8; 8] = b"PLZHEAD3";
-/// The same of the format before.
+/// The first bytes of the previous format.
 pub(super) const MAGIC_BEFORE: &[u8; 8] = b"PLZHEAD2";
 pub(super) const HEADER_BYTES: usize = 512;
-/// Where the identities of the files stand in the header.
+/// Offset of the identities in the header.
 pub(super) const PLACE_AT: usize = 48;
 pub(super) const ENTRY_BYTES: usize = 32;
-/// Of them all but the checksum and what is reserved.
+/// Length of an entry without its checksum and the reserved bytes.
 pub(super) const ENTRY_TEXT: usize = 24;
-/// In the place of the log of an entry: it is the note. Logs are numbered from 1 and far below.
+/// Marks the note, in the place of an entry's log id. Log ids begin with 1 and are far below.
 pub(super) const NOTE: u32 = u32::MAX;
 pub(super) const FIRST_ENTRY: u64 = (HEADER_BYTES + ENTRY_BYTES) as u64;
-/// A new file: room for 4,079 entries. It grows when a checkpoint is late.
+/// Size of a new file, enough for 4,079 entries. The file grows if a checkpoint is late.
 pub(super) const BEGIN_BYTES: usize = 128 * 1024;

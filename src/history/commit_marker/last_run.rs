@@ -1,40 +1,38 @@
-//! What the commit marker says of the last run.
+//! Reads the commit marker that the last run left.
 //!
-//! Damage is counted and never hidden: an entry that cannot be read, or is missing among its commit's, is reported with the others.
+//! Damage is counted and never hidden. Entries that are unreadable, or missing from their commit, are reported.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 use super::format::{BEGIN_BYTES, ENTRY_BYTES, Entry, HEADER_BYTES, Header, MAGIC_BEFORE, NOTE, State};
 use crate::history::files;
 
-/// What the last run left.
+/// The state of the commit marker at a start.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LastRun {
-    /// There is no such file.
+    /// There is no file.
     Missing,
-    /// Its header cannot be read.
+    /// The header is unreadable.
     Damaged,
-    /// It is of an older format, which does not tell a backup from a store that was stopped.
+    /// The file has an older format, which does not distinguish a backup from a stopped store.
     Older,
-    /// Read.
     Read {
         header: Header,
-        /// The last commit that was done.
+        /// The last finished commit.
         commit: u64,
-        /// Per log: the last commit that touched it and its head after that.
+        /// By log: the last commit that touched it, and its head after that commit.
         heads: BTreeMap<u32, (u64, u64)>,
-        /// A commit behind that one which was announced, with the heads it was to make.
+        /// The commit after that one, if it was announced, and the heads it would have made.
         announced: Option<(u64, BTreeMap<u32, u64>)>,
-        /// Entries that cannot be read, and those that are missing among the others.
+        /// The number of unreadable and missing entries.
         unreadable: u64,
-        /// So many more commits than `commit` may have been done: entries behind the last readable one say nothing, and
-        /// neither does the note.
+        /// Up to this many commits after `commit` may have finished: the entries after the last readable one are damaged, and the note
+        /// does not say.
         hidden: u64,
     },
 }
 
 impl LastRun {
-    /// Reads the file of the last run.
     pub(crate) fn read(path: &Path) -> io::Result<LastRun> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -58,12 +56,12 @@ impl LastRun {
             unreadable,
             behind,
         } = Entries::read(&header, entries);
-        // A commit is announced when the one before is done. Without a note that can be read the last one counts as done.
+        // A commit is announced after the one before has finished. Without a readable note the last one counts as finished.
         let commit = match note {
             Note::At(noted) => noted.max(newest.saturating_sub(1)).max(header.base),
             Note::Unreadable => newest,
         };
-        // After the system was down the note may be an older one: it is not synced.
+        // The note is not synced, so after a power cut an older one may be on the disk.
         let hidden = if note == Note::Unreadable || header.boot != files::boot_id() {
             behind
         } else {
@@ -96,8 +94,8 @@ impl LastRun {
         })
     }
 
-    /// What to believe beside a database with so many commits. A commit that was announced counts if it is there. If it is not,
-    /// nobody was told of it, and it never was; only after the system was down it may have been: then it counts as well.
+    /// Resolves the announced commit, by the number of commits in the database. It counts if the database has it. If not, no client got
+    /// its acknowledgement, so it is ignored, except after a power cut: then the note may be lost, and the commit counts.
     pub(crate) fn beside(self, commits: u64) -> Self {
         match self {
             Self::Read {
@@ -125,18 +123,18 @@ impl LastRun {
     }
 }
 
-/// What stands behind the header.
+/// The content of the file after the header.
 struct Entries {
     note: Note,
-    /// All but the note, in their order.
+    /// All entries except the note, in file order.
     named: Vec<Entry>,
     newest: u64,
     unreadable: u64,
-    /// Unreadable ones behind the last one that can be read.
+    /// Unreadable entries after the last readable one.
     behind: u64,
 }
 
-/// The last commit that was done, as the file says it in one place.
+/// The record of the last finished commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Note {
     At(u64),
@@ -152,7 +150,7 @@ impl Entries {
             unreadable: 0,
             behind: 0,
         };
-        // Per commit: how many of its entries are missing.
+        // By commit: the number of entries still missing.
         let mut missing: BTreeMap<u64, u64> = BTreeMap::new();
         let (mut unwritten, mut note_is_there) = (0, false);
         for (place, bytes) in entries.chunks(ENTRY_BYTES).enumerate() {
@@ -171,7 +169,7 @@ impl Entries {
                     read.unreadable += 1;
                 }
                 (_, Some(entry)) => {
-                    // Nothing unwritten stands before what was written.
+                    // Entries are written in order, so the zeroes before this one are damage.
                     read.unreadable += std::mem::take(&mut unwritten);
                     read.behind = 0;
                     read.newest = read.newest.max(entry.commit);
@@ -185,7 +183,7 @@ impl Entries {
                 }
             }
         }
-        // Every commit is announced, with all its logs.
+        // Every commit has entries for all of its logs.
         let last = match read.note {
             Note::At(noted) => noted.max(read.newest),
             Note::Unreadable => read.newest,
@@ -197,11 +195,11 @@ impl Entries {
             .div_ceil(ENTRY_BYTES) as u64;
         read.unreadable += cut;
         read.behind += cut;
-        // The first commit is announced before there is a note.
+        // The first commit is announced before the first note.
         if !note_is_there && (read.newest > header.base + 1 || read.behind > 0) {
             read.note = Note::Unreadable;
             read.unreadable += 1;
-            // Where the note was made zeroes, so may others have been.
+            // The damage that zeroed the note may have zeroed entries too.
             read.behind += unwritten;
         }
         read

@@ -1,17 +1,17 @@
 //! The commit marker, `history.head`: a small file beside the database that records which commits exist.
 //!
-//! SQLite drops a damaged tail of its write-ahead log in silence. The marker names every commit and the heads of the logs it touches,
-//! so that the next start notices a commit that is gone and says which messages went with it.
+//! SQLite silently drops a damaged tail of its write-ahead log. The marker records every commit and the heads of the logs it touches, so
+//! the next start notices a lost commit and knows which messages it contained.
 //!
-//! Invariants: a commit is announced before it is made. Under `fsync` its entries are on the disk before anything of it is
-//! acknowledged. Every entry has a checksum of its own, so that a torn or damaged one hides no other. When a checkpoint has brought
-//! every commit into the database, the file begins anew.
+//! Invariants: a commit is announced before it is made. Under `fsync` its entries are on the disk before any of its messages is
+//! acknowledged. Every entry has its own checksum, so that one damaged entry hides no other. The file begins anew when a checkpoint has
+//! copied every commit into the database.
 //!
-//! The marker never holds a message, and never decides what is lost: `recovery` does.
+//! The marker never contains a message, and does not decide what is lost: `recovery` does.
 //!
-//! The sync runs beside the commit on a thread of its own, because two syncs in a row would double the wait for an acknowledgement.
-//! When both are done a note says so, without a sync. So a commit that was announced, is not noted and is not in the database was
-//! acknowledged to nobody, unless the system went down since: that may have taken the note.
+//! A separate thread syncs the marker while the commit runs, because two syncs in a row would double the wait for an acknowledgement.
+//! When both have finished, the writer records that in a note, which is not synced. So a commit that was announced, is not in the note
+//! and is not in the database was never acknowledged, except after a power cut, which may have destroyed the note.
 
 mod format;
 mod last_run;
@@ -35,7 +35,6 @@ use format::{BEGIN_BYTES, ENTRY_BYTES, Entry, FIRST_ENTRY, HEADER_BYTES, NOTE};
 pub(crate) use format::{Header, Place, State};
 pub(crate) use last_run::LastRun;
 
-/// The open file.
 #[derive(Debug)]
 pub(crate) struct CommitMarker {
     path: PathBuf,
@@ -43,13 +42,13 @@ pub(crate) struct CommitMarker {
     file: Arc<File>,
     header: Header,
     end: u64,
-    /// Bytes of the entries that are announced, or why they could not be.
+    /// Bytes of the announced entries, or why they were not written.
     announced: Option<io::Result<u64>>,
-    /// Syncs beside the commits; only where commits are synced.
+    /// `None` if commits are not synced.
     syncer: Option<Syncer>,
 }
 
-/// A thread that syncs what it is given. It ends with this.
+/// A thread that syncs files until this is dropped.
 #[derive(Debug)]
 struct Syncer {
     files: mpsc::Sender<Arc<File>>,
@@ -57,7 +56,7 @@ struct Syncer {
 }
 
 impl CommitMarker {
-    /// Begins a new file for this database, in the place of the one before.
+    /// Replaces the file with an empty one for this database.
     pub(crate) fn begin(path: &Path, database: &Path, mut header: Header) -> io::Result<Self> {
         let fresh = path.with_extension("head.new");
         let file = File::options()
@@ -71,7 +70,7 @@ impl CommitMarker {
             head: Identity::of(&file.metadata()?),
             database: fs::metadata(database).ok().and_then(|data| Identity::of(&data)),
         };
-        // Blocks that are there already make the sync of an entry a write of one block, without the file's metadata.
+        // With its blocks allocated, syncing an entry writes one block and no metadata.
         let mut bytes = vec![0; BEGIN_BYTES];
         if let Some(head) = bytes.get_mut(..HEADER_BYTES) {
             head.copy_from_slice(&header.encode());
@@ -101,7 +100,7 @@ impl CommitMarker {
         })
     }
 
-    /// Names the commit that is about to be made and the heads it makes, and begins to sync that.
+    /// Writes the entries of the commit that is about to be made, and begins to sync them.
     pub(crate) fn announce(&mut self, commit: u64, heads: &[(u32, u64)]) {
         let without_messages = [(0, 0)];
         let heads = if heads.is_empty() { &without_messages } else { heads };
@@ -118,10 +117,7 @@ impl CommitMarker {
         self.announced = Some(written.map(|()| bytes.len() as u64));
     }
 
-    /// The commit that was announced is done; returns when the marker has ited.
-    ///
-    /// # Errors
-    /// When it could not be written or synced.
+    /// Waits for the sync of the announced commit, which has finished in the database, and writes the note.
     pub(crate) fn confirm(&mut self, commit: u64) -> io::Result<()> {
         let Some(announced) = self.announced.take() else {
             return Ok(());
@@ -141,17 +137,17 @@ impl CommitMarker {
             .write_all_at(&note.encode(self.header.store), HEADER_BYTES as u64)
     }
 
-    /// The commit that was announced has failed: its number will be another one's.
+    /// Erases the announced commit, which failed. The next commit takes its number.
     pub(crate) fn withdraw(&mut self) {
         let Some(Ok(bytes)) = self.announced.take() else { return };
-        // What fails here fails again with the next commit, and is told then.
+        // An error here occurs again with the next commit, and is reported then.
         if let Some(syncer) = &self.syncer {
             drop(syncer.end());
         }
         drop(self.file.write_all_at(&vec![0; bytes as usize], self.end));
     }
 
-    /// Every commit up to this one is in the database itself: begins anew where that saves something.
+    /// Begins a new file if it has grown. The database itself must have every commit up to this one.
     pub(crate) fn checkpointed(&mut self, commit: u64) -> io::Result<()> {
         if self.end >= BEGIN_BYTES as u64 / 2 {
             *self = Self::begin(
@@ -166,7 +162,7 @@ impl CommitMarker {
         Ok(())
     }
 
-    /// The store stops, all of it in the database.
+    /// Marks the store as stopped. The database itself must have every commit.
     pub(crate) fn stop(self, commit: u64) -> io::Result<()> {
         let header = Header {
             base: commit,
@@ -192,7 +188,7 @@ impl Syncer {
     }
 
     fn begin(&self, file: &Arc<File>) {
-        // If the thread is gone, `end` says so.
+        // If the thread has ended, `end` reports it.
         drop(self.files.send(file.clone()));
     }
 

@@ -21,7 +21,7 @@ fn remember(marker: &mut CommitMarker, commit: u64, heads: &[(u32, u64)]) {
     marker.confirm(commit).unwrap();
 }
 
-/// What counts beside so many commits: the last one, and the heads.
+/// The last commit and the heads that recovery believes beside a database with this many commits.
 fn believed(path: &Path, commits: u64) -> (u64, Vec<(u32, u64)>) {
     match LastRun::read(path).unwrap().beside(commits) {
         LastRun::Read { commit, heads, .. } => (commit, heads.iter().map(|(log, (_, head))| (*log, *head)).collect()),
@@ -98,7 +98,7 @@ fn one_damaged_entry_hides_no_other() {
             commit: 43,
             heads: BTreeMap::from([(1, (43, 12))]),
             announced: None,
-            // The damaged one, which is missing in its commit as well.
+            // The damaged entry counts twice: it is also missing from its commit.
             unreadable: 2,
             hidden: 0,
         }
@@ -137,11 +137,11 @@ fn entries_that_are_missing_or_unreadable_are_counted_wherever_they_stood() {
     };
     let at = |entry: usize| HEADER_BYTES + entry * ENTRY_BYTES;
     assert_eq!(seen(&|_| ()), (43, false, 0));
-    // Zeroes in the middle and at the end of what was written, and a file that was cut.
+    // Zeroes in the middle and at the end of the written part, and a truncated file.
     assert_eq!(seen(&|bytes| bytes[at(3)..at(4)].fill(0)), (43, true, 0));
     assert_eq!(seen(&|bytes| bytes[at(5)..].fill(0)), (43, true, 0));
     assert_eq!(seen(&|bytes| bytes.truncate(at(4))), (43, true, 0));
-    // The note says how many commits there were; without it nothing does.
+    // Only the note records the number of commits.
     assert_eq!(seen(&|bytes| bytes[at(4)..at(6)].fill(7)), (43, true, 0));
     assert_eq!(
         seen(&|bytes| {
@@ -154,7 +154,7 @@ fn entries_that_are_missing_or_unreadable_are_counted_wherever_they_stood() {
         bytes[at(0)..at(1)].fill(0);
         bytes[at(3)..].fill(0);
     });
-    // Two entries of one commit are left: as if it were the first one, which is announced before there is a note.
+    // Two entries of one commit are left. This looks like the first commit, whose announcement precedes the note.
     assert_eq!((commit, damaged, hidden), (40, false, 0));
     let (commit, damaged, hidden) = seen(&|bytes| {
         bytes[at(0)..at(1)].fill(0);

@@ -1,10 +1,10 @@
-//! Table `key_block`: the keys of so many messages of a log in one row.
+//! Table `key_block`: the keys of [`BLOCK`] messages of a log in one row.
 //!
-//! Block `n` has the keys of the messages whose ordinals lie above `n * BLOCK`, up to `(n + 1) * BLOCK`; without keys it is not there. It is
-//! written when its last message is, so what it holds does not depend on transactions. The newest block, which is still open, is written
-//! before that only if retention deletes messages of it; messages behind its last key have theirs in their rows.
+//! Block `n` has the keys of the messages with ordinals above `n * BLOCK`, up to `(n + 1) * BLOCK`; without keys there is no row. It is
+//! written together with its last message, so its content does not depend on transactions. The newest block, which is still open, is
+//! written early only if retention deletes messages of it; the rows of later messages have their keys.
 //!
-//! A damaged block is made again from the rows of its messages, as far as these are stored.
+//! A damaged block is rebuilt from the stored messages.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -20,7 +20,7 @@ use crate::history::{
     rows::{LogRow, int},
 };
 
-/// Messages in a block: a hundred blocks are the keys of a day or of 100,000 messages, and are read in some 30 ms.
+/// Messages in a block. A hundred blocks have the keys of a day or of 100,000 messages, and are read in some 30 ms.
 pub(crate) const BLOCK: u64 = 1_024;
 
 /// The block of the message with this ordinal.
@@ -58,7 +58,7 @@ pub(super) fn read(
     }
 }
 
-/// The keys of the block that is still open.
+/// The keys of the open block.
 pub(super) fn read_open(
     tables: Tables<'_>,
     row: &LogRow,
@@ -78,7 +78,7 @@ pub(super) fn read_open(
     Ok(entries)
 }
 
-/// Writes a block, in the place of what it had when it was open.
+/// Writes a block, and replaces its row if it was written while open.
 pub(super) fn write(tables: Tables<'_>, log: u32, block: u64, entries: &[KeyEntry]) -> Result<(), StoreFault> {
     let Some(last) = entries.last() else { return Ok(()) };
     let mut bytes = Vec::with_capacity(entries.len() * KeyEntry::BYTES);
@@ -94,7 +94,7 @@ pub(super) fn write(tables: Tables<'_>, log: u32, block: u64, entries: &[KeyEntr
         .map_err(|why| fault(tables.file, &why))
 }
 
-/// Deletes the oldest blocks of a log if none of their keys counts any more, at most `limit` of them. Says which these were.
+/// Deletes the oldest blocks of a log in which all keys have expired, at most `limit` of them. Returns their numbers.
 pub(super) fn forget(tables: Tables<'_>, row: &LogRow, live: LiveKeys, limit: usize) -> Result<Vec<u64>, StoreFault> {
     let change = || -> rusqlite::Result<Vec<u64>> {
         let mut gone = Vec::new();
@@ -118,7 +118,7 @@ pub(super) fn forget(tables: Tables<'_>, row: &LogRow, live: LiveKeys, limit: us
     change().map_err(|why| fault(tables.file, &why))
 }
 
-/// Looks at every block, and names those that are damaged.
+/// Reports every damaged block.
 pub(crate) fn check_blocks(tables: Tables<'_>, damaged: &mut dyn FnMut(String)) -> rusqlite::Result<()> {
     let mut select = tables
         .db
@@ -151,7 +151,7 @@ fn find(tables: Tables<'_>, row: &LogRow, block: u64) -> Result<Option<Result<Ve
     }))
 }
 
-/// The keys of a block, unless it is damaged, from its cells `at`, `crc` and `keys`.
+/// The keys of a block, from its cells `at`, `crc` and `keys`; `None` if it is damaged.
 fn parse(log: u32, block: i64, cells: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Option<Vec<KeyEntry>>> {
     let (at, crc): (i64, u32) = (cells.get(first)?, cells.get(first + 1)?);
     let Ok(bytes) = cells.get_ref(first + 2)?.as_blob() else {
@@ -162,7 +162,7 @@ fn parse(log: u32, block: i64, cells: &rusqlite::Row<'_>, first: usize) -> rusql
     Ok(whole.then(|| entries.iter().map(KeyEntry::decode).collect()))
 }
 
-/// The keys of the messages above one ordinal, up to another, from their rows.
+/// Reads the keys of the messages with ordinals between two numbers from their rows.
 fn from_messages(
     tables: Tables<'_>,
     row: &LogRow,
@@ -170,7 +170,7 @@ fn from_messages(
     damage: &mut Vec<StoreFault>,
 ) -> Result<Vec<KeyEntry>, StoreFault> {
     let Tables { db, file } = tables;
-    // As it is stored: what `row` has beyond that was not written yet, and has no keys.
+    // The stored row, because the newer entries of `row` are not written yet and have no keys.
     let Some(log) = LogRow::by_id(db, file, row.id)? else {
         return Ok(Vec::new());
     };

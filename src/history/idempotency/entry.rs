@@ -1,4 +1,4 @@
-//! One key, and the message that it was used for.
+//! One key, and the message for which it was used.
 
 use super::known::{Known, LiveKeys};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What tells two messages under one key apart: text and kind, not the name of the user.
+/// Distinguishes messages under one key by text and kind. The user's name does not matter.
 pub(super) fn digest(text: &str, kind: MessageKind) -> u32 {
     Checksum::default()
         .text(text)
@@ -19,21 +19,20 @@ pub(super) fn digest(text: &str, kind: MessageKind) -> u32 {
         .finish()
 }
 
-/// A key, and the message that it was used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyEntry {
     pub(super) fingerprint: Fingerprint,
     pub(super) digest: u32,
     pub(super) seq: Seq,
     pub(super) at: u64,
-    /// How many messages the log had with this one.
+    /// The ordinal of the message.
     pub(super) ordinal: u64,
 }
 
 impl KeyEntry {
     pub(super) const BYTES: usize = 44;
 
-    /// `None`: the key does not count any more.
+    /// `None`: the key has expired.
     pub(super) fn judge(&self, row: &LogRow, digest: u32, live: LiveKeys) -> Option<Known> {
         if !live.includes(row, self.ordinal, int(self.at)) {
             return None;

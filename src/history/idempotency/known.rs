@@ -1,4 +1,4 @@
-//! What the rest of this folder shares: which keys still count, what is known of one, and where that is stored.
+//! The types that the rest of this folder shares.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Which keys still count, at a moment of log time.
+/// Decides which keys still count, at one moment of log time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LiveKeys {
     oldest_at: i64,
@@ -22,7 +22,7 @@ pub(crate) struct LiveKeys {
 }
 
 impl LiveKeys {
-    /// `now` is the time of the log, Unix milliseconds.
+    /// `now` is log time, Unix milliseconds.
     pub(crate) fn at(now: u64, window: KeyWindow) -> Self {
         let age = u64::try_from(window.age.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -31,25 +31,22 @@ impl LiveKeys {
         }
     }
 
-    /// Whether the key of a message still counts in its log.
     pub(super) fn includes(&self, log: &LogRow, ordinal: u64, at: i64) -> bool {
         at >= self.oldest_at && log.ordinal.saturating_sub(ordinal) < self.messages
     }
 }
 
-/// The result of looking up an idempotency key.
 pub(crate) enum Known {
-    /// It is new, and is remembered for this message from now on: by the fingerprint in its row, if there is one.
+    /// The key is new, and now remembered for this message. The row of the message gets the fingerprint, if there is one.
     New(Option<Fingerprint>),
-    /// It was used for the same message, which stands here.
+    /// The key was used for the same message, at this position.
     Same { position: Position, at: u64 },
-    /// It was used for something else.
+    /// The key was used for another message.
     Other,
-    /// The stored keys could not be read.
+    /// The stored keys are damaged.
     Unreadable(StoreFault),
 }
 
-/// The database as the functions of this folder see it.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'t> {
     pub(crate) db: &'t Connection,

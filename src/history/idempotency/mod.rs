@@ -1,17 +1,17 @@
-//! Idempotency keys: which message a key was first used for.
+//! Idempotency keys: for which message a key was first used.
 //!
-//! A key belongs to one owner, a client or a user, and to one destination: a room, or the user a direct message is for. Of each key the row
-//! of its message has a fingerprint. When a log has [`BLOCK`] more messages, the keys among them are written once more, as a block
-//! (`blocks.rs`), which is quick to read and stays when the messages are deleted. The writer finds a key in memory, in the map of its log;
-//! it reads the map when a log is first written to with a key, and forgets maps beyond [`limits::HISTORY_KEYS`].
+//! A key belongs to one owner, a client or a user, and to one destination, a room or the receiver of a direct message. The row of a
+//! message contains the fingerprint of its key. After every [`BLOCK`] messages of a log, the writer also stores their keys as a block
+//! (`blocks.rs`), which is quick to read and outlives the messages. It looks keys up in memory, in one map per log. It reads a map when a
+//! message with a key needs it, and evicts maps beyond [`limits::HISTORY_KEYS`].
 //!
-//! A client whose user has another name writes to the same user in another log, so the keys of clients' direct messages are looked up
-//! across logs and have a table of their own (`table.rs`).
+//! After a client's user changes the name, the client writes to the same receiver in another log. Therefore the keys of clients' direct
+//! messages are looked up across logs, in a separate table (`table.rs`).
 //!
-//! Invariants: whether a key still counts depends on the log alone: on how many messages came behind its own, and on log time. A key that
-//! has run out counts as new, also while it is still remembered. What is in memory decides nothing: it is always what a read would find.
+//! Invariants: whether a key still counts depends only on its log: on the number of later messages, and on log time. An expired key
+//! counts as new even if it is still in memory. The maps decide nothing: they equal what a read would find.
 //!
-//! Never answers from a row or block whose checksum is wrong. Where a damaged message cannot be read, its key is free.
+//! Never answers from a row or block with a wrong checksum. If a damaged message cannot be read, its key counts as new.
 
 mod blocks;
 mod entry;
@@ -40,27 +40,26 @@ pub(crate) use table::{check_rows, forget_rows};
 #[derive(Default)]
 pub(crate) struct Keys {
     logs: foldhash::HashMap<u32, LogKeys>,
-    /// Of all logs together, see [`LogKeys::weight`].
+    /// The sum of [`LogKeys::weight`] over all logs.
     weight: usize,
-    /// What was found damaged, to be reported.
+    /// Damage that is not reported yet.
     damage: Vec<StoreFault>,
 }
 
-/// The keys of one log.
 #[derive(Default)]
 struct LogKeys {
-    /// The ordinals of their messages, by half a fingerprint. Two keys with the same half are so rare that the later one may take the place.
+    /// From half a fingerprint to the ordinal of the message. Collisions are so rare that the later key may replace the earlier one.
     ordinals: foldhash::HashMap<u64, u64>,
-    /// Those of messages that no complete block has yet, ascending.
+    /// The keys that are in no complete block yet, ascending.
     open: Vec<KeyEntry>,
-    /// Whether table `idem` has some, of an older schema.
+    /// Whether table `idem` has keys of this log, from an older schema.
     in_table: bool,
-    /// Since room was last made.
+    /// Whether the log was used since the last eviction.
     used: bool,
 }
 
 impl Keys {
-    /// Looks up the key of a message that is about to get a number, and remembers it where it is new.
+    /// Looks up the key of a message that is about to be numbered, and remembers a new key.
     #[expect(
         clippy::too_many_arguments,
         reason = "called once; each is another part of the entry or of the transaction"
@@ -109,7 +108,7 @@ impl Keys {
         Ok(known.unwrap_or(Known::New(Some(fingerprint))))
     }
 
-    /// Writes the block that ends with the message of this ordinal.
+    /// Writes the block whose last message has this ordinal.
     pub(crate) fn end_block(
         &mut self,
         tables: Tables<'_>,
@@ -128,7 +127,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Messages up to this ordinal are about to be deleted: writes what the open block has, if it has keys of them.
+    /// Writes the open block if it has keys of messages up to this ordinal, which are about to be deleted.
     pub(crate) fn before_deletion(
         &mut self,
         tables: Tables<'_>,
@@ -144,7 +143,7 @@ impl Keys {
         blocks::write(tables, row.id, blocks::block_of(next), &log.open)
     }
 
-    /// Deletes blocks of a log in which no key counts any more, at most `limit`. Says how many there were.
+    /// Deletes at most `limit` blocks in which all keys have expired. Returns their number.
     pub(crate) fn forget_blocks(
         &mut self,
         tables: Tables<'_>,
@@ -162,7 +161,7 @@ impl Keys {
         Ok(gone.len())
     }
 
-    /// Forgets the logs that were not written to lately, where there is too much in memory.
+    /// Evicts the logs that were not used lately, if the maps exceed their bound.
     pub(crate) fn make_room(&mut self) {
         if self.weight > limits::HISTORY_KEYS {
             self.logs.retain(|_, log| std::mem::take(&mut log.used));
@@ -173,23 +172,22 @@ impl Keys {
         }
     }
 
-    /// Forgets everything: it may be of a transaction that has failed.
+    /// Evicts everything, because it may contain keys of a failed transaction.
     pub(crate) fn forget(&mut self) {
         self.logs.clear();
         self.weight = 0;
     }
 
-    /// Whether something was found damaged since. Blocks are made again then, as far as they can be.
+    /// Whether there is damage to report. Damaged blocks are rebuilt then, as far as possible.
     pub(crate) fn has_damage(&self) -> bool {
         !self.damage.is_empty()
     }
 
-    /// The damage that was found since the last call.
     pub(crate) fn take_damage(&mut self) -> Vec<StoreFault> {
         std::mem::take(&mut self.damage)
     }
 
-    /// The keys of a log, of which the message with this ordinal is the next, or the newest one and without a key.
+    /// The keys of a log. `ordinal` is that of its next message, or of its newest one if that has no key.
     fn load(
         &mut self,
         tables: Tables<'_>,
@@ -209,7 +207,7 @@ impl Keys {
 }
 
 impl LogKeys {
-    /// A log counts for the memory that it takes beside its keys.
+    /// The number of its keys, and 16 for the memory of the log itself.
     fn weight(&self) -> usize {
         self.ordinals.len() + 16
     }

@@ -1,7 +1,8 @@
-//! Table `idem`: the keys of clients' direct messages, and those that a store of schema 1 to 3 has of other messages.
+//! Table `idem`: the keys of clients' direct messages, and all keys that a store of schema 1 to 3 wrote.
 //!
-//! A client whose user has another name writes to the same user in another log, so its keys are looked up across logs; the owner's text
-//! names the user written to. The row of a key lies in the log of its message and is deleted with the key window of that log.
+//! After a client's user changes the name, the client writes to the same receiver in another log. Therefore its keys are looked up across
+//! logs, and the owner's text names the receiver. A key's row belongs to the log of its message, and expires with the key window of that
+//! log.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-/// Looks up the key of a client's direct message, in what is stored and in the transaction so far, and remembers it where it is new.
+/// Looks up the key of a client's direct message in the database and in the current transaction, and remembers a new key.
 #[expect(
     clippy::too_many_arguments,
     reason = "called once; each is another part of the entry or of the transaction"
@@ -43,7 +44,7 @@ pub(super) fn remember<T>(
             Ok(None) => continue,
             Err(fault) => return Ok(Known::Unreadable(fault)),
         };
-        // What the transaction has added is not in the database yet.
+        // The database does not have the current transaction's changes to the log yet.
         let row = heads.get(&row.log).unwrap_or(&row);
         if let Some(known) = Stored::read(cells, 1)?.judge(tables, row, &owner, key, digest, live) {
             return Ok(known);
@@ -52,7 +53,7 @@ pub(super) fn remember<T>(
     drop(rows);
     let (seq, at, ordinal, digest) = (int(seq), int(at), int(row.ordinal + 1), i64::from(digest));
     let crc = idem_crc(row.id, &owner, key, seq, at, digest, Some(ordinal));
-    // What has run out gives its place.
+    // The new row replaces an expired one.
     db.prepare_cached(
         "INSERT OR REPLACE INTO idem (log, user, key, seq, at, digest, crc, ordinal) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
@@ -60,7 +61,7 @@ pub(super) fn remember<T>(
     Ok(Known::New(None))
 }
 
-/// What an older schema knows of the key of another message.
+/// Looks up a key of another message in the rows of an older schema.
 pub(super) fn find<T>(
     tables: Tables<'_>,
     row: &LogRow,
@@ -78,7 +79,7 @@ pub(super) fn find<T>(
     Ok(stored.and_then(|stored| stored.judge(tables, row, &owner, key, digest, live)))
 }
 
-/// Whether a log has such keys of an older schema.
+/// Whether a log has keys of an older schema.
 pub(super) fn has_rows(tables: Tables<'_>, log: u32) -> rusqlite::Result<bool> {
     let mut select = tables.db.prepare_cached(
         "SELECT 1 FROM idem WHERE log = ?1 AND NOT (user >= ' direct ' AND user < ' direct!') LIMIT 1",
@@ -86,7 +87,7 @@ pub(super) fn has_rows(tables: Tables<'_>, log: u32) -> rusqlite::Result<bool> {
     select.exists([log])
 }
 
-/// Deletes the rows of a log whose keys have run out, at most `limit` of them. Says how many there were.
+/// Deletes the expired rows of a log, at most `limit` of them. Returns their number.
 pub(crate) fn forget_rows(tables: Tables<'_>, log: &LogRow, live: LiveKeys, limit: usize) -> Result<usize, StoreFault> {
     let change = || -> rusqlite::Result<usize> {
         let mut expired = Vec::new();
@@ -112,7 +113,7 @@ pub(crate) fn forget_rows(tables: Tables<'_>, log: &LogRow, live: LiveKeys, limi
     change().map_err(|why| fault(tables.file, &why))
 }
 
-/// Looks at every row, and names those that are damaged.
+/// Reports every damaged row.
 pub(crate) fn check_rows(tables: Tables<'_>, damaged: &mut dyn FnMut(String)) -> rusqlite::Result<()> {
     let mut select = tables
         .db
@@ -136,13 +137,13 @@ pub(crate) fn check_rows(tables: Tables<'_>, damaged: &mut dyn FnMut(String)) ->
     Ok(())
 }
 
-/// The row of a key, without its name.
+/// A row without its key.
 struct Stored {
     seq: i64,
     at: i64,
     digest: i64,
     crc: u32,
-    /// How many messages the log had with that of the key; none in a row of schema 1 or 2.
+    /// The ordinal of the message; `None` in a row of schema 1 or 2.
     ordinal: Option<i64>,
 }
 
@@ -157,7 +158,7 @@ impl Stored {
         })
     }
 
-    /// `None`: the key does not count any more.
+    /// `None`: the key has expired.
     fn judge(
         &self,
         tables: Tables<'_>,
@@ -191,8 +192,8 @@ impl Stored {
     }
 }
 
-/// The owner as the column `user` holds it, with the user a client wrote to. A name never begins with a blank, so a client cannot be
-/// taken for a user.
+/// The content of column `user`: the owner, and the receiver if the owner is a client. No name begins with a blank, so clients and users
+/// never collide.
 fn owner_text<T>(append: &Append<T>) -> String {
     match (append.message.key_owner(), &append.log) {
         (KeyOwner::User(user), _) => user.stored().to_owned(),
@@ -220,6 +221,6 @@ fn idem_crc(log: u32, owner: &str, key: &str, seq: i64, at: i64, digest: i64, or
     .finish()
 }
 
-/// The index holds direct messages of clients only, and its two conditions must stand here too.
+/// The index only has direct messages of clients. SQLite uses it only if the query repeats its two conditions.
 const SAID_BY_CLIENT: &str = "SELECT log, seq, at, digest, crc, ordinal FROM idem INDEXED BY idem_of_clients
     WHERE user = ?1 AND key = ?2 AND user >= ' direct ' AND user < ' direct!'";

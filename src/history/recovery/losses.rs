@@ -1,7 +1,7 @@
-//! Which messages a store has lost, by its database and its commit marker.
+//! Finds out which messages a store has lost, from its database and its commit marker.
 //!
-//! A loss that cannot be excluded counts as one: the logs it may concern begin a new epoch. Never says that nothing is lost where the
-//! marker cannot be read, is missing, or belongs to other files than these. `docs/history-format.md` has the table of cases.
+//! A loss that cannot be excluded counts as one: the affected logs begin a new epoch. A commit marker that is unreadable, missing, or
+//! belongs to other files never proves that nothing is lost. `docs/history-format.md` has the table of cases.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -14,18 +14,18 @@ use crate::history::{
     settings::Durability,
 };
 
-/// Whether these files are the ones that the store itself wrote.
+/// Whether these are the files that the store itself wrote.
 #[derive(Debug)]
 pub(super) enum StoreOrigin {
-    /// As far as anything says.
+    /// As far as the commit marker knows.
     InPlace,
-    /// All of them were copied, which this says in words.
+    /// All of them are copies, for this reason.
     Copied(String),
-    /// The database was put beside a head file that is not of this copy: what the entries say of it is of no account.
+    /// The database was replaced by a copy, so the entries of the commit marker say nothing about it.
     Replaced(String),
 }
 
-/// Looks at which files these are, before SQLite applies a write-ahead log to the database.
+/// Compares the files' identities, before SQLite applies a write-ahead log to the database.
 pub(super) fn origin(files: &Files, last_run: &LastRun) -> Result<StoreOrigin, StartFault> {
     let LastRun::Read { header, .. } = last_run else {
         return Ok(StoreOrigin::InPlace);
@@ -48,7 +48,7 @@ pub(super) fn origin(files: &Files, last_run: &LastRun) -> Result<StoreOrigin, S
     }
 }
 
-/// All logs, with nothing known of what was lost.
+/// All logs, each with an unknown loss.
 pub(super) fn every(logs: &BTreeMap<u32, LogRow>) -> Losses<'_> {
     logs.values()
         .filter(|row| row.head > 0)
@@ -56,10 +56,10 @@ pub(super) fn every(logs: &BTreeMap<u32, LogRow>) -> Losses<'_> {
         .collect()
 }
 
-/// Logs that begin a new epoch, each with the last message it lost, where that is known.
+/// The logs that begin a new epoch, each with its last lost message if that is known.
 pub(super) type Losses<'l> = Vec<(&'l LogRow, Option<u64>)>;
 
-/// Which logs lost which messages; and why the store is taken for a copy, if it is.
+/// Finds the logs with losses, and why the store counts as a copy if it does.
 pub(super) fn compare<'l>(
     files: &Files,
     last_run: &LastRun,
@@ -68,7 +68,7 @@ pub(super) fn compare<'l>(
     logs: &'l BTreeMap<u32, LogRow>,
 ) -> Result<(Losses<'l>, Option<String>), StartFault> {
     let (header, commit, heads, unreadable, hidden) = match last_run {
-        // Before the first commit there is nothing to compare.
+        // Without a commit there is nothing to lose.
         LastRun::Missing | LastRun::Damaged | LastRun::Older if commits == 0 => return Ok((Vec::new(), None)),
         LastRun::Missing | LastRun::Damaged => return Ok((every(logs), None)),
         LastRun::Older => {
@@ -82,7 +82,7 @@ pub(super) fn compare<'l>(
             heads,
             unreadable,
             hidden,
-            // Of no account: nobody was told of it.
+            // It was never acknowledged.
             announced: _,
         } => (header, *commit, heads, *unreadable, *hidden),
     };
@@ -105,9 +105,9 @@ pub(super) fn compare<'l>(
         )),
         StoreOrigin::InPlace => None,
     };
-    // Commits are gone and not every entry of them can be read: any log may have lost something.
+    // Commits are missing and so are some of their entries: any log may have lost messages.
     let unnamed = commit > commits && (unreadable > 0 || header.base > commits);
-    // Commits may be gone of which no entry can be read. One is announced beside each commit, so the file is at most one behind.
+    // Commits without a readable entry may be missing. One entry is announced per commit, so the marker is at most one behind.
     let unknown =
         (hidden > 0 && commit + hidden > commits) || (header.state == State::Running && commits > commit + hidden + 1);
     let unsynced =

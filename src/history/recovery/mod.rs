@@ -1,9 +1,9 @@
-//! Recovery: what happens between the opening of a store's files and its first request.
+//! Recovery: what happens between opening a store's files and its first request.
 //!
 //! Recovery locks the directory, verifies every log and compares the database with the commit marker. Logs that lost messages, or may
-//! have, begin a new epoch, and clients are told which interval is gone.
+//! have, begin a new epoch, and clients learn which interval is lost.
 //!
-//! Nothing is served before that is done. A store with a loss that cannot be named to clients does not open.
+//! The store serves no request before that is done. It does not open with a loss that it cannot name to clients.
 
 mod losses;
 mod verify;
@@ -26,16 +26,14 @@ use crate::{chat::LostTail, lock::FileLock};
 use losses::Losses;
 pub(crate) use verify::{verified_logs, without_pairs};
 
-/// A tail that was found to be lost at this start.
+/// A lost tail that this start found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// Which log.
     pub log: LogId,
-    /// What is gone.
     pub tail: LostTail,
 }
 
-/// A store that is ready to be written.
+/// A store that is ready for the writer.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) db: Connection,
@@ -43,27 +41,26 @@ pub(crate) struct Opened {
     pub(crate) store: u64,
     pub(crate) commits: u64,
     pub(crate) recovered: Vec<Recovered>,
-    /// Why these files are, or may be, a copy of a store that goes on elsewhere, if they are taken for one.
+    /// Why these files are, or may be, a copy of a store that goes on elsewhere.
     pub(crate) copied: Option<String>,
-    /// Held as long as the store is open.
+    /// Locked as long as the store is open.
     pub(crate) lock: FileLock,
 }
 
-/// Whether the conversations go on in their epochs.
+/// Whether conversations keep their epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Epochs {
-    /// Unless something was lost, or the files are a copy.
+    /// They do, unless messages were lost or the files are a copy.
     Keep,
     /// All begin a new one.
     Begin,
 }
 
-/// Opens the store in this directory, or says why not.
 pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, StartFault> {
     open_claimed(files, files.claim()?, durability, Epochs::Keep)
 }
 
-/// Opens the store in a directory whose lock is held.
+/// Opens the store in a locked directory.
 pub(crate) fn open_claimed(
     files: &Files,
     lock: FileLock,
@@ -100,12 +97,12 @@ pub(crate) fn open_claimed(
         LastRun::Read { header, .. } => header.state == State::Running && header.boot != files::boot_id(),
     };
     if power_cut || !losses.is_empty() {
-        // What is gone from the database may still stand in the index, whose own writes are not synced: it is made again.
+        // The index may contain lost messages, and after a power cut it may be damaged, because it is not synced: it is rebuilt.
         for file in with_companions(&files.search) {
             remove(&file)?;
         }
     }
-    // From here on the database itself holds every commit, and the marker may begin anew.
+    // Now the database file itself has every commit, so the marker may begin anew.
     checkpoint_all(&db).map_err(store_fault)?;
     schema::set_synchronous(&db, durability).map_err(store_fault)?;
     let header = Header {
@@ -129,7 +126,7 @@ pub(crate) fn open_claimed(
     })
 }
 
-/// A head file without its database, or a database's companions without it, are no fresh directory.
+/// Refuses a commit marker without its database, and a write-ahead log without its database.
 pub(crate) fn guard_presence(files: &Files, last_run: &LastRun) -> Result<(), StartFault> {
     let size = fs::metadata(&files.database).map_or(0, |data| data.len());
     if size > 0 {
@@ -148,11 +145,11 @@ pub(crate) fn guard_presence(files: &Files, last_run: &LastRun) -> Result<(), St
     };
     let [_, wal, _] = with_companions(&files.database);
     let wal = fs::metadata(&wal).map_or(0, |data| data.len());
-    // SQLite makes the database before it begins a log, and would throw this one away.
+    // SQLite creates the database before its log, and would discard this log.
     let seen = known.or_else(|| (wal > 0).then(|| format!("a write-ahead log of {wal} bytes is")));
     let seen = match seen {
         Some(seen) => format!("the database is missing or empty, and {seen} there"),
-        // A server never leaves it so: it makes its database under another name.
+        // A server never leaves an empty database: it creates the database under another name and renames it.
         None if files.database.exists() => {
             "the database is empty (0 bytes): whatever put it there was not finished".to_owned()
         }
@@ -164,13 +161,13 @@ pub(crate) fn guard_presence(files: &Files, last_run: &LastRun) -> Result<(), St
     })
 }
 
-/// Where a backup or an import was killed, an empty store would be taken for the one that was to be there.
+/// Refuses a directory in which a backup or an import was killed, because an empty store would be taken for the result.
 fn guard_unfinished(files: &Files) -> Result<(), StartFault> {
     if !files.unfinished.exists() {
         return Ok(());
     }
     if files.database.exists() {
-        // It was finished, but for this.
+        // The import was complete except for this cleanup.
         return fs::remove_dir_all(&files.unfinished).map_err(|why| StartFault::Io {
             file: files.unfinished.clone(),
             why,
@@ -182,7 +179,6 @@ fn guard_unfinished(files: &Files) -> Result<(), StartFault> {
     })
 }
 
-/// Begins a new epoch in these logs.
 fn begin_epochs(db: &mut Connection, file: &Path, losses: &Losses<'_>) -> Result<Vec<Recovered>, StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
     let transaction = db.transaction().map_err(failed)?;

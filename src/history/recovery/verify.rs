@@ -1,6 +1,6 @@
-//! Whether the logs of a store are whole: their rows, both ends of their messages, and the indexes that lead to them.
+//! Verifies the logs of a store: their rows, both ends of their chains, and table `pair`.
 //!
-//! Costs a few microseconds per log, whatever it holds. Never repairs anything but table `pair`, whose entries follow from the logs.
+//! Takes a few microseconds per log, independent of its size. Repairs only table `pair`, whose rows follow from the logs.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -11,8 +11,7 @@ use crate::history::{
     rows::{LogRow, int},
 };
 
-/// Reads every log's row and looks at both ends of its chain and at its entry in the index of names: a few microseconds
-/// per log, whatever it holds.
+/// Reads every log's row, and checks both ends of its chain and the index of names.
 pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32, LogRow>, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let mut ends = db
@@ -59,7 +58,7 @@ pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32
     Ok(logs)
 }
 
-/// Direct conversations that one of their users would not find, because entries of table `pair` are missing.
+/// Direct conversations that one of their users would not find, because rows of table `pair` are missing.
 pub(crate) fn without_pairs<'l>(
     db: &Connection,
     file: &Path,
@@ -74,8 +73,8 @@ pub(crate) fn without_pairs<'l>(
     Ok(missing)
 }
 
-/// Makes entries of table `pair` that are missing. Nothing is lost with them: the rows of the logs say what they were, and readers go
-/// by these where the table cannot be read at all.
+/// Inserts missing rows of table `pair`. Nothing was lost with them, because the rows of the logs name the users, and readers use those
+/// if the table is damaged.
 pub(super) fn mend_pairs(db: &mut Connection, file: &Path, logs: &BTreeMap<u32, LogRow>) -> Result<(), StoreFault> {
     let mended = without_pairs(db, file, logs).and_then(|missing| make_pairs(db, file, &missing));
     match mended {

@@ -1,11 +1,11 @@
-//! Text as search compares it: without case, accents, what is not seen, and what depends on the keyboard alone.
+//! Folding: the form of a text that search compares, without case, accents, invisible characters and keyboard variants.
 //!
-//! Folding is the same for what is stored and for what is asked, so what it takes away never hides anything. It must not take away
-//! what tells words apart: the signs of vowels in the scripts of India, the dots of kana, Hangul's parts, the breve of й.
+//! Stored texts and queries are folded alike, so folding never hides a match. It must keep every difference that distinguishes words:
+//! vowel signs of Indian scripts, the dots of kana, the parts of Hangul, the breve of й.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The text in lower case and compatibility form (NFKC), without accents, points and invisible characters.
+/// Returns the text in lower case and compatibility form (NFKC), without accents, points and invisible characters.
 pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -36,7 +36,7 @@ pub(super) fn fold(text: &str) -> String {
                 'ł' => ('l', None),
                 'ŧ' => ('t', None),
                 'þ' => ('t', Some('h')),
-                // Who has no Turkish keyboard writes i for both, and İ has become i as well.
+                // People without a Turkish keyboard write i for both, and İ has become i as well.
                 'ı' => ('i', None),
                 'ς' => ('σ', None),
                 // Persian and Arabic keyboards have different characters for the same letters and digits.
@@ -55,7 +55,7 @@ pub(super) fn fold(text: &str) -> String {
         .collect()
 }
 
-/// The ASCII digit for one of a script's ten.
+/// The ASCII digit for a digit of another script.
 fn digit(c: char, zero: char) -> char {
     (c as u32)
         .checked_sub(zero as u32)
@@ -63,7 +63,7 @@ fn digit(c: char, zero: char) -> char {
         .unwrap_or(c)
 }
 
-/// Nearly every character of Chinese, Japanese and Korean text, for which the long way changes only width and ASCII's case.
+/// Nearly every character of Chinese, Japanese and Korean text. The full procedure changes only their width and ASCII's case.
 fn is_simple(c: char) -> bool {
     matches!(c, '\0'..='\x7f' | '\u{3001}'..='\u{3029}' | '\u{3041}'..='\u{3094}' | '\u{30A1}'..='\u{30FE}'
         | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7A3}' | '\u{FF01}'..='\u{FF5E}')
@@ -77,10 +77,10 @@ fn narrowed(c: char) -> char {
     ascii.to_ascii_lowercase()
 }
 
-/// Accents of European scripts, points of Hebrew and Arabic, variation selectors, joiners and other characters of no width.
+/// Accents of European scripts, points of Hebrew and Arabic, variation selectors, joiners and other zero-width characters.
 fn is_left_out(c: char, before: char) -> bool {
     match c {
-        // й is another letter than и, not an accented one.
+        // й is a different letter from и, not an accented one.
         '\u{0306}' => before != 'и',
         '\u{0300}'..='\u{036F}'
         | '\u{1AB0}'..='\u{1AFF}'
@@ -138,7 +138,7 @@ mod tests {
             .chain('\u{AC00}'..='\u{AC80}')
             .chain('\u{FF01}'..='\u{FF5E}')
             .collect();
-        // é makes it go the long way.
+        // é selects the full procedure.
         assert_eq!(fold(&format!("é{short}")), format!("e{}", fold(&short)));
         for text in ["Ærøskøbing", "İSTANBUL", "Iıİi", "ẞ", "ﬃ", "علی ۱", "‘–’"] {
             assert_eq!(fold(&fold(text)), fold(text), "{text}");

@@ -1,18 +1,17 @@
-//! Which logs have messages that the search index does not have yet: from the writer to the indexer.
+//! The logs with messages that are not indexed yet: a queue from the writer to the indexer.
 //!
-//! The writer never waits here: where the queue is full, the indexer looks at every log.
+//! The writer never waits: if the queue is full, the indexer checks every log.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::{history::queue::Queue, limits};
 
-/// Which logs have something new, from the writer to the indexer.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) logs: Queue<u32>,
-    /// The queue was full: look at every log.
+    /// The queue was full: the indexer must check every log.
     pub(crate) all: AtomicBool,
-    /// Grows when the index was made anew: the searcher's file is not there any more.
+    /// Incremented when the index is rebuilt, so that the searcher opens the new file.
     pub(crate) generation: AtomicU64,
 }
 

@@ -1,10 +1,9 @@
-//! The search index: a database of its own beside the store's, filled behind the writer by a thread of its own.
+//! The search index: a separate database, which its own thread fills behind the writer.
 //!
-//! It holds nothing that cannot be made again, so it is never waited for: it is not synced, takes no lock that the writer
-//! wants, and is thrown away when it is damaged or belongs to another life of the store. What it does not hold yet is
-//! scanned by the search.
+//! The index can always be rebuilt from the store. Therefore it is not synced and takes no lock that the writer needs, and nothing waits
+//! for it. The indexer discards an index that is damaged or belongs to another store. Search scans the messages that are not indexed yet.
 //!
-//! The number of a row is `log << 36 | seq`, so that one log is one range of rows, newest last.
+//! A row's number is `log << 36 | seq`, so the rows of a log are one range, with the newest last.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -37,23 +36,21 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) epoch: u64,
-    /// Below this one the entries have been taken out.
+    /// Entries below this number have been deleted from the index.
     pub(crate) first: Seq,
-    /// The last one that is indexed.
+    /// The last indexed entry.
     pub(crate) upto: Seq,
 }
 
-/// The number of the row of a message.
 pub(crate) fn row_number(log: u32, seq: Seq) -> i64 {
     int(u64::from(log) * HISTORY_LOG_MESSAGES + seq.min(HISTORY_LOG_MESSAGES - 1))
 }
 
-/// The message of a row.
 pub(crate) fn seq_of(row: i64) -> Seq {
     row.cast_unsigned() % HISTORY_LOG_MESSAGES
 }
 
-/// Opens the index for the one who fills it, and makes it anew where it does not fit the store.
+/// Opens the index for the indexer, and rebuilds it if it does not belong to the store.
 pub(crate) fn open(files: &Files, store: u64) -> Result<Connection, StoreFault> {
     match try_open(&files.search, store) {
         Ok(Some(db)) => Ok(db),
@@ -79,7 +76,7 @@ fn try_open(file: &Path, store: u64) -> rusqlite::Result<Option<Connection>> {
     let db = Connection::open(file)?;
     schema::tune(&db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
-    // Its syncs would hold up those of the commits. After a power cut the file is thrown away at the next start.
+    // Syncs of the index would delay the commits. After a power cut the next start discards the file.
     db.pragma_update(None, "synchronous", "OFF")?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
@@ -92,7 +89,6 @@ fn try_open(file: &Path, store: u64) -> rusqlite::Result<Option<Connection>> {
     Ok((version == VERSION && known == int(store)).then_some(db))
 }
 
-/// How much of a log is indexed; `None`: nothing.
 pub(crate) fn cursor(db: &Connection, log: u32) -> rusqlite::Result<Option<Cursor>> {
     db.prepare_cached("SELECT epoch, first, upto FROM cursor WHERE log = ?1")?
         .query_row([log], |row| {
@@ -105,7 +101,7 @@ pub(crate) fn cursor(db: &Connection, log: u32) -> rusqlite::Result<Option<Curso
         .optional()
 }
 
-/// Indexes what comes until the store stops.
+/// Indexes new messages until the store stops.
 pub(crate) fn run<T: Send + 'static>(
     shared: &Arc<Shared<T>>,
     mut index: Connection,
@@ -153,9 +149,9 @@ pub(crate) fn run<T: Send + 'static>(
                 tracing::error!(%fault, log, "a log cannot be indexed; search scans it");
                 let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
                 match fault {
-                    // Nothing changes there by itself.
+                    // Trying again would find the same damage.
                     StoreFault::Damaged { .. } => drop(known.remove(&log)),
-                    // A disk that is full now: tried again.
+                    // A full disk, for example, can recover: try again.
                     StoreFault::Full { .. }
                     | StoreFault::ReadOnly { .. }
                     | StoreFault::Broken { .. }
@@ -166,12 +162,12 @@ pub(crate) fn run<T: Send + 'static>(
                     }
                 }
                 match fault {
-                    // In what is indexed: it stays, whatever becomes of the index.
+                    // The damage is in the store, so it stays reported even if the index is rebuilt.
                     StoreFault::Damaged { .. } if !own => shared.found(&fault, "what is stored is damaged"),
                     fault => shared.faults.beside(Some(fault)),
                 }
                 if own {
-                    // The index itself is damaged: it is cheap to make again.
+                    // The index itself is damaged, and cheap to rebuild.
                     drop(index);
                     match open(files, number) {
                         Ok(fresh) => index = fresh,
@@ -184,8 +180,8 @@ pub(crate) fn run<T: Send + 'static>(
                 pause(shared, limits::HISTORY_PROBE);
             }
         }
-        // While messages are being committed the index takes at most a third of a core, and once it has caught up it lets some
-        // come together: a transaction costs more than a message in it.
+        // While the store commits messages, the index uses at most a third of a core. When it has caught up it waits for several
+        // messages, because a transaction costs more than a message in it.
         let commits = shared.stats.commits.load(Ordering::Relaxed);
         if commits != seen {
             seen = commits;
@@ -199,7 +195,7 @@ pub(crate) fn run<T: Send + 'static>(
     }
 }
 
-/// Sleeps, but not past the end of the store.
+/// Sleeps until the time is over or the store stops.
 fn pause<T>(shared: &Shared<T>, time: Duration) {
     let until = Instant::now() + time;
     while !shared.fresh.logs.is_closed() {
@@ -211,8 +207,8 @@ fn pause<T>(shared: &Shared<T>, time: Duration) {
     }
 }
 
-/// Indexes at most one slice of a log, or takes one slice of deleted messages out. Says how many were indexed and whether
-/// nothing is left to do.
+/// Indexes at most one slice of a log, or deletes one slice of old messages. Returns the number of indexed messages and whether the log
+/// is up to date.
 pub(crate) fn slice(
     index: &mut Connection,
     store: &Connection,
@@ -282,7 +278,7 @@ pub(crate) fn slice(
     Ok((count, cursor.first == row.first && cursor.upto == row.head))
 }
 
-/// Takes the oldest entries of a range of rows out, at most one slice. Says which was the last, unless all of them are gone.
+/// Deletes at most one slice of the oldest entries of a range of rows. Returns the last deleted row, or `None` if the range is empty now.
 fn delete_slice(index: &Connection, (low, high): (i64, i64)) -> rusqlite::Result<Option<i64>> {
     let last: Option<i64> = index
         .prepare_cached("SELECT id FROM words_docsize WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1 OFFSET ?3")?
@@ -306,7 +302,7 @@ fn every_log(store: &Connection, file: &Path) -> Result<Vec<u32>, StoreFault> {
     read().map_err(|why| fault(file, &why))
 }
 
-/// The searcher's two connections.
+/// Opens the index for the searcher.
 pub(crate) fn open_reader(files: &Files) -> Result<Connection, StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(&files.search, &why));
     let db = Connection::open(&files.search).map_err(failed)?;
@@ -315,7 +311,7 @@ pub(crate) fn open_reader(files: &Files) -> Result<Connection, StartFault> {
     Ok(db)
 }
 
-/// Of the tables and of the tokens in them: an index of another version is made anew.
+/// The version of the tables and of the tokens. An index of another version is rebuilt.
 const VERSION: i64 = 4;
 
 const TABLES: &str = "

@@ -1,8 +1,8 @@
-//! Search: the newest messages of a log that hold all of some words.
+//! Search: the newest messages of a log that contain every term of a query.
 //!
-//! What is not indexed yet is scanned, newest first; below that the index is asked, in windows of growing size, and every
-//! hit is read and looked at again, so that the index can at worst miss something and never invent it. One search takes
-//! [`limits::HISTORY_SEARCH_TIME`] at most; then it says what it has and where to go on.
+//! Messages that are not indexed yet are scanned, newest first. Below those the index is queried in windows of growing size. Search reads
+//! every hit and compares it with the query, so the index can miss a message but never add a wrong one. One search takes at most
+//! [`limits::HISTORY_SEARCH_TIME`]; then it returns its results and where to continue.
 
 mod fold;
 pub(crate) mod fresh;
@@ -39,15 +39,15 @@ use crate::{
 use index::Cursor;
 use terms::Query;
 
-/// The one thread that searches.
+/// The search thread.
 pub(crate) struct Searcher {
     files: Files,
     store: Connection,
-    /// Opened when first needed, and again when the index was made anew.
+    /// Opened when first needed, and again after a rebuild (the number is [`Fresh::generation`](fresh::Fresh::generation)).
     index: Option<(u64, Connection)>,
 }
 
-/// A search while it goes on.
+/// The state of one search.
 struct Hunt<'h> {
     store: &'h Connection,
     file: &'h PathBuf,
@@ -58,11 +58,11 @@ struct Hunt<'h> {
     found: Vec<ChatMessage>,
 }
 
-/// Why a hunt does not go further down.
+/// Where a search ended.
 enum Halt {
-    /// Nothing below needs to be looked at.
+    /// At the oldest message.
     Bottom,
-    /// Everything from here up has been looked at.
+    /// Everything from this number up has been searched.
     At(Seq),
 }
 
@@ -75,7 +75,6 @@ impl Searcher {
         })
     }
 
-    /// Answers searches until the queue is closed and empty.
     pub(crate) fn run<T: Send + 'static>(mut self, shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>) {
         loop {
             let Some((ask, ticket)) = shared.searches.wait(IDLE) else {
@@ -101,7 +100,7 @@ impl Searcher {
         }
     }
 
-    /// The answer, and whether its time was up.
+    /// Returns the answer, and whether the search ran out of time.
     fn answer(&mut self, ask: &Ask, generation: u64) -> Result<(Answer, bool), StoreFault> {
         let Ask::Search {
             log,
@@ -119,7 +118,7 @@ impl Searcher {
         }
         let index = self.index.as_ref().map(|(_, db)| db);
         match search(&self.files, &self.store, index, log, text, *before, *limit) {
-            // A damaged index is thrown away by the indexer; what it holds can be found without it.
+            // The indexer discards a damaged index. Search scans instead.
             Err(StoreFault::Damaged { file, .. } | StoreFault::Broken { file, .. }) if file == self.files.search => {
                 search(&self.files, &self.store, None, log, text, *before, *limit)
             }
@@ -128,7 +127,7 @@ impl Searcher {
     }
 }
 
-/// Searches; without an index by scanning alone.
+/// Searches with the index, or by scanning if there is none.
 pub(crate) fn search(
     files: &Files,
     store: &Connection,
@@ -201,13 +200,13 @@ impl Hunt<'_> {
             (Some((db, _)), Some(expression)) => self
                 .ask_index(db, &expression, top)
                 .map_err(|why| fault(&files.search, &why))?,
-            // Punctuation alone is in no index.
+            // The index has no token for punctuation alone.
             (Some(_), None) => Ok(self.scan(self.row.first, top)?.unwrap_or(Halt::Bottom)),
             (None, _) => Ok(Halt::Bottom),
         }
     }
 
-    /// Looks at every message of an interval, newest first.
+    /// Compares every message of an interval with the query, newest first.
     fn scan(&mut self, low: Seq, high: Seq) -> Result<Option<Halt>, StoreFault> {
         let mut halt = None;
         let Self {
@@ -239,7 +238,7 @@ impl Hunt<'_> {
         Ok(halt)
     }
 
-    /// Looks at a message that the index has found.
+    /// Compares a hit of the index with the query.
     fn look_at(&mut self, seq: Seq) -> Result<(), StoreFault> {
         let message = Chain {
             db: self.store,
@@ -253,7 +252,7 @@ impl Hunt<'_> {
         Ok(())
     }
 
-    /// Asks the index, window by window.
+    /// Queries the index, window by window.
     fn ask_index(&mut self, db: &Connection, expression: &str, top: Seq) -> rusqlite::Result<Result<Halt, StoreFault>> {
         let mut select = db.prepare_cached(
             "SELECT rowid FROM words WHERE words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC",
@@ -279,7 +278,7 @@ impl Hunt<'_> {
             }
             high = low - 1;
             let now = Instant::now();
-            // The next window is larger, as far as the time that is left allows at the pace of this one.
+            // The next window is larger, as far as the remaining time allows at the speed of this one.
             if now >= self.until {
                 return Ok(Ok(Halt::At(low)));
             }
@@ -295,5 +294,5 @@ impl Hunt<'_> {
     }
 }
 
-/// Talks in the first window: read in a few milliseconds in the worst case.
+/// Messages in the first window, which takes a few milliseconds in the worst case.
 const FIRST_WINDOW: u64 = 32_768;

@@ -1,6 +1,5 @@
-//! How characters make words: letters that stand in words, and scripts that write without spaces.
+//! Word boundaries: classes of characters, and scripts that write without spaces.
 
-/// How characters make words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Between,
@@ -8,7 +7,7 @@ pub(super) enum Class {
     Glyph,
 }
 
-/// A run of characters of one class, and where it begins, in bytes.
+/// A run of characters of one class, and its offset in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'t> {
     pub(super) class: Class,
@@ -16,7 +15,7 @@ pub(super) struct Piece<'t> {
     pub(super) text: &'t str,
 }
 
-/// Splits where letters, with the punctuation at them, meet a script without spaces: people write both `用Rust写` and `用 Rust 写`.
+/// Splits between letters (with adjacent punctuation) and a script without spaces: people write both `用Rust写` and `用 Rust 写`.
 pub(super) fn by_script(word: &str) -> impl Iterator<Item = &str> {
     let mut cuts = vec![0];
     let mut glyphs = None;
@@ -25,7 +24,7 @@ pub(super) fn by_script(word: &str) -> impl Iterator<Item = &str> {
     for Piece { class, at, .. } in pieces(word) {
         let now = class == Class::Glyph;
         if glyphs.is_some_and(|before: bool| before != now) {
-            // The run that ends here, or the one that begins, has letters.
+            // One of the two adjacent runs has letters.
             if has_letter {
                 cuts.extend([run, at]);
             }
@@ -47,7 +46,6 @@ pub(super) fn by_script(word: &str) -> impl Iterator<Item = &str> {
         .filter(|term| !term.is_empty())
 }
 
-/// Runs of characters of one class.
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -1,14 +1,14 @@
-//! What a search means, and the tokens that the index has for it.
+//! The meaning of a search query, and the tokens that the index has for a text.
 //!
-//! A query is split at white space and where a script without spaces meets one with spaces. A message is found if it has every
-//! term, in any order. A term is compared character by character, punctuation included, after [`fold`]: `C++` is not `C`. One
-//! that begins with at least [`GRAM`] letters or digits, with a character of a script without spaces, or with punctuation is found
-//! anywhere, also inside a word; one that begins with fewer letters only at the beginning of a word, or `a` would find
-//! everything.
+//! A query is split at white space and between a script without spaces and one with spaces. A message matches if it contains every term,
+//! in any order. Terms are compared character by character after [`fold`], punctuation included: `C++` is not `C`. A term that begins
+//! with at least [`GRAM`] letters or digits, with a character of a script without spaces, or with punctuation, matches anywhere, also
+//! inside a word. One that begins with fewer letters matches only at the beginning of a word, because `a` would match every message
+//! otherwise.
 //!
-//! The index narrows, [`Query::matches`] decides. For a word the index has its runs of three and of four characters and its beginning,
-//! for scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictures every character and every two that stand together.
-//! A term of punctuation alone has no token: it is looked for by reading messages.
+//! The index only narrows the candidates; [`Query::matches`] decides. A word has as tokens its runs of three and four characters and its
+//! beginning. Scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictographs have every character and every pair of adjacent
+//! characters. A term of punctuation alone has no token, so search scans for it.
 
 use super::{
     fold::fold,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::limits;
 
-/// What to look for: every term must be there.
+/// A query: a message must contain every term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
     terms: Vec<Term>,
@@ -28,7 +28,7 @@ struct Term {
     place: Place,
 }
 
-/// Where a term counts.
+/// Where in a text a term may match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Anywhere,
@@ -36,7 +36,7 @@ enum Place {
 }
 
 impl Query {
-    /// Reads what a user typed; at most [`limits::HISTORY_SEARCH_TERMS`] terms count.
+    /// Parses a query. Terms beyond [`limits::HISTORY_SEARCH_TERMS`] are ignored.
     pub(crate) fn parse(text: &str) -> Self {
         let folded = fold(text);
         let mut terms: Vec<Term> = Vec::new();
@@ -48,18 +48,17 @@ impl Query {
         Self { terms }
     }
 
-    /// Whether there is nothing to look for.
     pub(crate) fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Whether a text has every term.
+    /// Whether a text contains every term.
     pub(crate) fn matches(&self, text: &str) -> bool {
         let text = fold(text);
         self.terms.iter().all(|term| term.is_in(&text))
     }
 
-    /// The same as an expression of FTS5, which finds at least what [`Query::matches`] does; `None` if every message may match.
+    /// The FTS5 expression. It matches at least the messages that [`Query::matches`] does; `None` if every message may match.
     pub(crate) fn expression(&self) -> Option<String> {
         let mut needles: Vec<String> = Vec::new();
         for term in &self.terms {
@@ -103,7 +102,7 @@ impl Term {
                 Place::WordStart if !inside => return true,
                 Place::WordStart => {}
             }
-            // The next place may overlap this one.
+            // The next occurrence may overlap this one.
             from = at
                 + text
                     .get(at..)
@@ -113,7 +112,7 @@ impl Term {
         false
     }
 
-    /// Tokens that every text with this term has.
+    /// The tokens that every text with this term has.
     fn needles(&self, mut take: impl FnMut(String)) {
         for Piece { class, at, text } in pieces(&self.text) {
             let letters: Vec<char> = text.chars().take(limits::HISTORY_WORD_CHARS).collect();
@@ -122,7 +121,7 @@ impl Term {
                 (Class::Between, _) | (_, []) => {}
                 (Class::Glyph, [one]) => take(one.to_string()),
                 (Class::Glyph, run) => grams(run, 2, &mut take),
-                // A piece this short begins a word: it is the first of its term, or behind punctuation.
+                // A run this short begins a word: it is first in its term, or follows punctuation.
                 (Class::Letter, [one]) if ends => take([WHOLE, *one].into_iter().collect()),
                 (Class::Letter, start @ ([_] | [_, _])) => take([START].iter().chain(start).collect()),
                 (Class::Letter, run) if run.len() == GRAM => grams(run, GRAM, &mut take),
@@ -132,7 +131,7 @@ impl Term {
     }
 }
 
-/// Appends the tokens of a text, with spaces between them.
+/// Appends the tokens of a text, separated by spaces.
 pub(crate) fn tokens(text: &str, out: &mut String) {
     out.clear();
     let mut push = |token: &[char]| {
@@ -170,7 +169,7 @@ pub(crate) fn tokens(text: &str, out: &mut String) {
     }
 }
 
-/// Grams that together cover a run, as few as that takes: each is another list that the index has to read.
+/// The fewest grams that cover a run. Each one is a list that the index has to read.
 fn grams(run: &[char], length: usize, take: &mut impl FnMut(String)) {
     let last = run.len().saturating_sub(length);
     for at in (0..last).step_by(length).chain([last]) {
@@ -178,14 +177,14 @@ fn grams(run: &[char], length: usize, take: &mut impl FnMut(String)) {
     }
 }
 
-/// Letters from which on a term is found inside words, and of one token there.
+/// The least number of letters of a term that is found inside words, and the length of a token.
 const GRAM: usize = 3;
-/// Letters of the tokens that longer terms are looked for with: runs of three are in too many messages, and a search for two
-/// words that are never together read their lists for 40 ms instead of 1.4 (300,000 messages).
+/// The length of the tokens for longer terms. Runs of three are in too many messages: a search for two words that never occur together
+/// read their lists for 40 ms instead of 1.4 (300,000 messages).
 const LONG_GRAM: usize = 4;
-/// Begins the token for the beginning of a word. Of a private use area, so that no text has it in a word.
+/// First character of the token for the beginning of a word. It is private use, so no word of a text contains it.
 const START: char = '\u{E000}';
-/// Begins the token for a word of one letter.
+/// First character of the token for a word of one letter.
 const WHOLE: char = '\u{E001}';
 
 #[cfg(test)]
@@ -344,7 +343,8 @@ mod tests {
     }
 
     proptest! {
-        /// The index may find too much, and never too little. Queries are parts of the text, which random ones hardly ever are.
+        /// The index may return too many messages, and never too few. Queries are parts of the text, because random ones hardly ever
+        /// match.
         #[test]
         fn every_text_that_matches_has_the_tokens_of_the_query(text in text(), at in 0..14_usize, length in 1..8_usize) {
             let part: String = text.chars().skip(at).take(length).collect();

@@ -1,4 +1,4 @@
-//! `plaza history backup` and `plaza history new-epoch`: copies of a store, and what must follow when one is put into service.
+//! `plaza history backup` and `plaza history new-epoch`: copies of a store, and the new epochs that a copy needs.
 
 use std::{fs, path::Path};
 
@@ -12,8 +12,8 @@ use crate::history::{
     store_row::store_row,
 };
 
-/// Copies the store into a new directory, from which a server can be started: that start begins new epochs, because the
-/// original goes on in its own. Says how many bytes it takes.
+/// Copies the store into a new directory and returns its size in bytes. A server that starts on the copy begins new epochs, because the
+/// original continues in its own.
 pub fn backup(dir: &Path, to: &Path) -> Result<u64, StartFault> {
     let (files, copy) = (Files::new(dir), Files::new(to));
     let lock = fresh(&copy)?;
@@ -48,8 +48,8 @@ fn copy_to(files: &Files, copy: &Files) -> Result<u64, StartFault> {
     Ok(copy.bytes())
 }
 
-/// Begins a new epoch in every conversation of a store whose server is stopped, and says in how many. For copies that no file
-/// tells: a snapshot of a whole machine or file system that is put back.
+/// Begins a new epoch in every conversation of a stopped store, and returns their number. Needed after restoring a snapshot of a whole
+/// machine or file system, which Plaza cannot recognise as a copy.
 pub fn new_epoch(dir: &Path) -> Result<usize, StartFault> {
     let files = Files::new(dir);
     if !files.database.exists() {

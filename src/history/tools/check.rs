@@ -1,4 +1,4 @@
-//! `plaza history check`: looks at everything that is stored and names the damage.
+//! `plaza history check`: reads everything in a store and reports the damage.
 
 use std::path::Path;
 
@@ -20,23 +20,22 @@ use crate::{
     limits,
 };
 
-/// What [`check`] found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Rooms and direct conversations.
     pub logs: u64,
-    /// Talks that are as they were written.
+    /// Undamaged messages.
     pub messages: u64,
-    /// What is not, in words; at most [`limits::HISTORY_DAMAGES`] of it.
+    /// Descriptions of the damage; at most [`limits::HISTORY_DAMAGES`].
     pub damages: Vec<String>,
-    /// How much is not.
+    /// The number of damaged rows.
     pub damaged: u64,
 }
 
-/// Looks at every row, at the tables' structure, and at the head file.
+/// Checks every row, the structure of the tables, and the commit marker.
 pub fn check(dir: &Path) -> Result<Report, StartFault> {
     let files = Files::new(dir);
-    // Read first: a server that goes on meanwhile is ahead of it, never behind.
+    // Read first, so that a running server can only be ahead of it.
     let last_run = LastRun::read(&files.head).map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
     let (db, mut report) = (open(&files)?, Report::default());
     let snapshot = db.unchecked_transaction().map_err(failed(&files))?;

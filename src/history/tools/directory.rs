@@ -1,6 +1,6 @@
-//! The directories that tools read from and write into.
+//! The directories that tools read and write.
 //!
-//! A directory that is written into holds a complete store afterwards, or is as empty as before.
+//! A tool that writes leaves a complete store in the directory, or leaves it empty.
 
 use std::{
     fs, io,
@@ -20,7 +20,6 @@ use crate::{
     lock::FileLock,
 };
 
-/// Opens for reading, if there is anything.
 pub(super) fn open(files: &Files) -> Result<Connection, StartFault> {
     match fs::metadata(&files.database) {
         Err(_) => Err(no_store(files)),
@@ -37,7 +36,7 @@ pub(super) fn no_store(files: &Files) -> StartFault {
     refused(&files.database, seen)
 }
 
-/// Claims a directory in which there is no store yet.
+/// Locks a directory that has no store yet.
 pub(super) fn fresh(files: &Files) -> Result<FileLock, StartFault> {
     let lock = files.claim()?;
     if fs::metadata(&files.database).is_ok_and(|data| data.len() > 0) {
@@ -49,9 +48,9 @@ pub(super) fn fresh(files: &Files) -> Result<FileLock, StartFault> {
     Ok(lock)
 }
 
-/// Fills a directory that [`fresh`] has claimed: in a directory within it, whose files are moved out when all of them are
-/// complete and on the disk. If that fails nothing of it stays; what a kill leaves is removed by the next run, and a server
-/// does not start beside it. The database is moved first: without a head file its conversations begin new epochs.
+/// Fills a directory that [`fresh`] has locked. The files are written into a subdirectory and moved out when all of them are complete and
+/// synced. After an error nothing remains. The next run removes the remains of a killed run, and a server does not start beside them. The
+/// database is moved first, because without a commit marker its conversations begin new epochs.
 pub(super) fn whole_or_nothing<T>(
     files: &Files,
     lock: FileLock,

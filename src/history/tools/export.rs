@@ -1,4 +1,4 @@
-//! `plaza history export`: everything that is stored, as one JSON object per line.
+//! `plaza history export`: writes the store as one JSON object per line.
 
 use std::{
     io::{self, Write},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::history::{fault::StartFault, files::Files};
 
-/// Writes every message, read position, name and lost tail, one JSON object per line; damaged rows are left out and named.
+/// Writes every message, read marker, name and lost tail. Leaves damaged rows out and reports them.
 pub fn export(dir: &Path, out: &mut dyn Write) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
     let db = open(&files)?;

@@ -1,4 +1,4 @@
-//! `plaza history import`: brings an export, or another store, into a fresh directory.
+//! `plaza history import`: copies an export, or another store, into an empty directory.
 
 use std::{
     collections::HashMap,
@@ -33,11 +33,10 @@ use crate::{
     lock::FileLock,
 };
 
-/// Imports an export, or the directory of another store, into a fresh directory: all of it, or nothing, and then the
-/// directory is as fresh as before. Refuses while a server runs there.
+/// Imports an export, or the directory of another store. An error leaves the directory empty. Refuses while a server runs there.
 ///
-/// Conversations begin a new epoch, because the store they come from may have gone on. [`Epochs::Keep`] is for a source that
-/// never does, such as a snapshot of a log which numbers elsewhere.
+/// Conversations begin a new epoch, because the original store may have gone on. [`Epochs::Keep`] is for a source that never goes on,
+/// such as a snapshot of a log that is numbered elsewhere.
 pub fn import(dir: &Path, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
     let lock = fresh(&files)?;
@@ -83,7 +82,6 @@ fn bring(files: &Files, lock: FileLock, from: &Path, epochs: Epochs) -> Result<M
     Ok(moved)
 }
 
-/// An import under way.
 struct Arrival<'a> {
     db: &'a Connection,
     files: &'a Files,
@@ -92,14 +90,14 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Takes the lines of an export, of which the last one must be there.
+    /// Reads an export. The last line must be there.
     fn read(&mut self, from: &Path) -> Result<(), StartFault> {
         let io = |why| StartFault::Io {
             file: from.to_owned(),
             why,
         };
         let (mut end, mut lines) = (None, 0);
-        // Lines of bytes: one that was cut inside a character is told with its number.
+        // Lines of bytes, so that an error in one with a cut character can name its number.
         for (line, number) in io::BufReader::new(fs::File::open(from).map_err(io)?)
             .split(b'\n')
             .zip(1_u64..)
@@ -221,7 +219,7 @@ impl Arrival<'_> {
                 let tail = LostTail { epoch, from, to };
                 rows::insert_lost(self.db, row.id, &tail).map_err(failed(self.files))
             }
-            // Whoever reads the lines looks at it.
+            // The caller checks this line.
             Record::End { .. } => Ok(()),
         }
     }
@@ -271,7 +269,7 @@ impl Arrival<'_> {
 
     fn settle(mut self, epochs: Epochs) -> Result<Moved, StartFault> {
         for row in self.logs.values_mut() {
-            // One that was numbered anew has a new epoch already, and shares no number with an old one.
+            // A renumbered log already has a new epoch, and shares no number with an old one.
             if epochs == Epochs::Begin && !self.moved.renumbered.contains(&row.log) {
                 row.begin_epoch(self.db, &self.files.database, None)?;
             }

@@ -1,10 +1,10 @@
-//! What an operator does with a store besides serving it: check it, export it, copy it, import it.
+//! The tools for operators: check, export, copy and import a store.
 //!
-//! `check`, `export` and `backup` work while a server runs, and write nothing to its store. A backup or an import is complete, or a
-//! server refuses to start on it.
+//! `check`, `export` and `backup` work while a server runs, and write nothing to its store. A server refuses to start on an incomplete
+//! backup or import.
 //!
-//! No tool holds a read transaction while it waits for its output: the server cannot reuse its write-ahead log below the oldest one.
-//! Messages are read in pages, up to where each log stood at the beginning.
+//! No tool holds a read transaction while it waits for its output, because the server cannot reuse its write-ahead log in that time.
+//! Tools read messages in pages, up to the head that each log had at the beginning.
 
 mod backup;
 mod check;

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{log::LogId, rows};
 
-/// One line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
@@ -12,7 +11,6 @@ pub enum Record {
     Message {
         /// One name for a room, two for a direct conversation.
         log: Vec<String>,
-        /// Of `seq`.
         epoch: u64,
         seq: u64,
         /// The number of the entry before it, unless that is `seq - 1`.
@@ -33,7 +31,6 @@ pub enum Record {
     Entry {
         /// As in `Message`.
         log: Vec<String>,
-        /// Of `seq`.
         epoch: u64,
         seq: u64,
         /// The number of the entry before it, unless that is `seq - 1`.
@@ -48,7 +45,6 @@ pub enum Record {
     Read {
         /// As in `Message`.
         log: Vec<String>,
-        /// Whose.
         user: String,
         /// The last message read.
         seq: u64,
@@ -65,30 +61,30 @@ pub enum Record {
         log: Vec<String>,
         /// The epoch that ended.
         epoch: u64,
-        /// The first one gone.
+        /// The first lost number.
         from: u64,
-        /// The last one; absent where only a client that saw them can know.
+        /// The last lost number; absent if only clients that saw these messages know it.
         to: Option<u64>,
     },
-    /// The last line: without it the export was not finished.
+    /// The last line. Without it the export is incomplete.
     End {
-        /// Messages before it.
+        /// The number of messages.
         #[serde(alias = "talks")]
         messages: u64,
-        /// Read positions, names and other entries before it.
+        /// The number of read markers, names and other entries.
         others: u64,
     },
 }
 
-/// How much went out or came in.
+/// The number of exported or imported entries.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Moved {
     pub messages: u64,
-    /// Read positions, names and other entries.
+    /// Read markers, names and other entries.
     pub others: u64,
-    /// Rows left out because they are damaged, in words.
+    /// Descriptions of the damaged rows that were left out.
     pub left_out: Vec<String>,
-    /// Logs that had holes and were numbered anew, in a new epoch.
+    /// Logs with holes, which were renumbered in a new epoch.
     pub renumbered: Vec<LogId>,
 }
 

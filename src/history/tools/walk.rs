@@ -1,6 +1,6 @@
-//! A walk through everything that a store holds, for checks, exports and imports.
+//! A walk over everything in a store, for checks, exports and imports.
 //!
-//! The walk goes on behind damage where it can, and reports it in words.
+//! The walk continues after damage if it can, and reports it.
 
 use std::{collections::HashMap, path::Path};
 
@@ -20,14 +20,14 @@ use crate::{
     limits,
 };
 
-/// What a walk through a store comes upon.
+/// One finding of the walk.
 pub(super) enum Visited {
     Log,
     Record(Record),
     Damage(String),
 }
 
-/// Walks through everything that is stored; goes on behind damage where it can. `take` may wait as long as it likes.
+/// Walks over everything in a store, and continues after damage if it can. `take` may block.
 pub(super) fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited)) -> Result<(), StoreFault> {
     let file = files.database.as_path();
     let failed = |why: rusqlite::Error| fault(file, &why);
@@ -46,7 +46,7 @@ pub(super) fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited
                 continue;
             }
         };
-        // What is said from here on is not of this walk.
+        // The walk ends at the present head of the log.
         let row = LogRow {
             head: row.head.min(head.cast_unsigned()),
             ..row
@@ -71,7 +71,7 @@ fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Vi
     let mut due = log.first;
     loop {
         let page = LogPage::read(db, file, log, due)?;
-        // Retention may have gone on meanwhile.
+        // Retention may have deleted messages since.
         due = due.max(page.first);
         for PageRow { prev, seq, message } in page.rows {
             if prev >= due {
@@ -128,13 +128,13 @@ fn record(log: &LogRow, entry: MessageRow) -> Record {
 
 /// Some messages of a log, read in one short transaction.
 struct LogPage {
-    /// The oldest message that is stored now.
+    /// The oldest stored message at the moment.
     first: u64,
     rows: Vec<PageRow>,
     more: bool,
 }
 
-/// A row, and its place in the chain, which is read also where the row is damaged.
+/// A row and its place in the chain, which is known even if the row is damaged.
 struct PageRow {
     prev: u64,
     seq: u64,
@@ -144,7 +144,7 @@ struct PageRow {
 impl LogPage {
     fn read(db: &Connection, file: &Path, log: &LogRow, from: u64) -> Result<Self, StoreFault> {
         let failed = |why: rusqlite::Error| fault(file, &why);
-        // Dropped without a commit: nothing was written.
+        // Rolled back on drop: the snapshot is read-only.
         let _snapshot = db.unchecked_transaction().map_err(failed)?;
         let first = match LogRow::by_id(db, file, log.id)? {
             Some(now) if now.epoch == log.epoch => now.first,

@@ -27,8 +27,7 @@ fn entry(room: &str, text: &str, key: Option<&str>, at: u64) -> Append<()> {
     }
 }
 
-/// Entries of two logs that somebody else has numbered, one after the other, at times that do not only rise. Keys are used again inside
-/// their window and behind it.
+/// Entries of two logs that another system numbered, with times that sometimes go back. Keys repeat inside and outside their window.
 fn entries() -> Vec<(Append<()>, Numbered)> {
     let texts = ["one", "two", "one", "three", "one", "one", "four", "one", "two"];
     let keys = [
@@ -55,7 +54,7 @@ fn entries() -> Vec<(Append<()>, Numbered)> {
     entries
 }
 
-/// Applies the entries, so many in one transaction, and says what the tables hold and what came of each entry.
+/// Applies the entries in transactions of this size. Returns the contents of the tables and the plan of each entry.
 fn applied(entries: &[(Append<()>, Numbered)], window: KeyWindow, together: usize) -> (Vec<String>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("history.db");
@@ -80,7 +79,7 @@ fn applied(entries: &[(Append<()>, Numbered)], window: KeyWindow, together: usiz
             });
         }
         transaction.commit().unwrap();
-        memory.forget(); // what is in memory decides nothing
+        memory.forget(); // the cache decides nothing
     }
     let tables = ["log", "message", "idem", "key_block", "pair", "mark", "name", "lost"].map(|table| {
         let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
@@ -101,13 +100,13 @@ fn what_entries_come_to_does_not_depend_on_which_share_a_transaction() {
     for together in [2, 5, 36] {
         assert_eq!(applied(&entries, WINDOW, together), (tables.clone(), plans.clone()));
     }
-    // Of the first round: a copy inside the window, a message of its own behind a minute, and another text under a key that counts.
+    // The first round has a copy inside the window, a new message after a minute, and another text under a live key.
     assert_eq!(plans[..5], ["0 1", "0 4", "copy of 1", "4 10", "1 13"]);
     assert_eq!(plans[7], "copy of 16");
     assert_eq!(plans[8], "conflict");
 }
 
-/// Whether a key counts, by its definition.
+/// The definition of whether a key counts.
 #[derive(Default)]
 struct KeyModel {
     used: HashMap<(LogId, Key), (Arc<str>, Seq, usize)>,
@@ -143,7 +142,7 @@ fn keys_count_in_memory_in_rows_and_in_blocks_alike() {
     for n in 1..=6_000_u64 {
         let key = match dice.u32(..10) {
             0 => None,
-            // Used before, at any distance; now and then for another text.
+            // A key used before, at any distance, and sometimes with another text.
             1 | 2 => Some(dice.u64(1..=n)),
             _ => Some(n),
         };
