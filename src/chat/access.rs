@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{RoomName, UserName, local};
 
-/// Lists of members, by room. Only listed users may enter a room with a list. A room without one is open, unless it is a group and
-/// groups are closed. The lobby is always open.
+/// Lists of members, by room. Only listed users may enter a room with a list. A room without one is open, unless it is a group and groups
+/// are closed. The lobby is always open.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     lists: foldhash::HashMap<RoomName, BTreeSet<UserName>>,
@@ -50,7 +50,7 @@ impl Access {
         self.lists.get(room)
     }
 
-    /// Gives the room a list, or takes its list away.
+    /// Sets or removes the list of a room.
     pub fn set(&mut self, room: RoomName, members: Option<BTreeSet<UserName>>) {
         match members {
             Some(members) => self.lists.insert(room, members),
@@ -58,7 +58,6 @@ impl Access {
         };
     }
 
-    /// The rooms that have lists.
     pub fn listed(&self) -> impl Iterator<Item = &RoomName> {
         self.lists.keys()
     }

@@ -1,11 +1,11 @@
 //! The address of a session.
 //!
-//! A [`SessionId`] consists of shard, slot and generation. All code may hold, compare and print one; only the shard that made it
-//! finds a connection by it. Because of the generation an old id never reaches the next connection in its slot.
+//! A [`SessionId`] consists of shard, slot and generation. All code may store, compare and print one; only the shard that made it can
+//! look up its connection. The generation keeps an old id from reaching the next connection in the same slot.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
-/// One core: 0 to the number of shards less one.
+/// One core, numbered from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(pub u16);
 
@@ -13,11 +13,11 @@ pub struct ShardId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionSlot(u32);
 
-/// Numbers the connections of a shard in the order of their arrival; wraps around after 2^32.
+/// Numbers the connections of a shard in the order of their arrival. Wraps around after 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(NonZeroU32);
 
-/// A session, wherever its connection is. `Display` and `FromStr` are `<shard>-<slot>-<generation>`.
+/// A session on any shard. `Display` and `FromStr` use `<shard>-<slot>-<generation>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
     shard: ShardId,
@@ -102,7 +102,7 @@ impl FromStr for SessionId {
             shard: ShardId(shard.parse().map_err(|_| NotASessionId)?),
             slot: match slot.parse() {
                 Ok(slot) if slot < u32::MAX => ConnectionSlot(slot),
-                // No table is that large.
+                // Tables are smaller than that.
                 Ok(_) | Err(_) => return Err(NotASessionId),
             },
             generation: Generation(generation.parse().map_err(|_| NotASessionId)?),

@@ -1,11 +1,11 @@
-//! The identity of a client program, which stays the same when its user takes another name. Idempotency keys belong to it.
+//! The identity of a client program, which stays the same when its user changes the name. Idempotency keys belong to it.
 
 use std::fmt;
 
 use super::UserId;
 
-/// The id that a client chose for itself: 128 random bits. A client that knows another one's id can use up its idempotency keys, so ids
-/// appear neither in messages to other clients nor in logs.
+/// A client's id of 128 random bits. A client that knows another one's id can use up its idempotency keys, so ids appear neither in
+/// messages to other clients nor in logs.
 ///
 /// Bytes, because a `u128` would align every session to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum KeyOwner {
 }
 
 impl ClientId {
-    /// How many hexadecimal digits an id has as text.
+    /// The length of an id in hexadecimal digits.
     pub const DIGITS: usize = 32;
 
     /// Parses 32 hexadecimal digits, in either case.
@@ -28,7 +28,7 @@ impl ClientId {
         whole.then(|| u128::from_str_radix(text, 16).ok().map(|id| Self(id.to_be_bytes())))?
     }
 
-    /// The id as 32 hexadecimal digits in lower case, for the store.
+    /// 32 hexadecimal digits in lower case, for the store.
     pub(crate) fn digits(self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.0))
     }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::{ClientId, Conversation, Key, MessageKind, Position, RequestId, RoomName, Since, UserName, is_marked};
 
-/// A command and the id that its reply names.
+/// A command, and the id of its request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// The reply repeats it.
     pub id: RequestId,
     pub command: Command,
 }
@@ -16,7 +15,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeFrom {
     pub conversation: Conversation,
-    /// The client has everything up to here.
+    /// The client has everything up to this position.
     pub position: Position,
 }
 
@@ -25,11 +24,11 @@ pub struct ResumeFrom {
 pub struct Hello {
     /// `None`: the server chooses `guest-<n>`.
     pub name: Option<UserName>,
-    /// For servers with authentication.
+    /// The token of a server with authentication.
     pub token: Option<String>,
     /// The name key.
     pub key: Option<String>,
-    /// The id of the client. Without it, idempotency keys belong to the user.
+    /// Without an id, idempotency keys belong to the user.
     pub client: Option<ClientId>,
     /// Rooms to join at once, and conversations to resume.
     pub resume: Vec<ResumeFrom>,
@@ -37,11 +36,11 @@ pub struct Hello {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Entries after this name, in the order of names.
+    /// Entries after this name, ordered by name.
     pub after: Option<String>,
-    /// At most this many. The codec has checked the bound.
+    /// Most entries; the codec has checked the bound.
     pub limit: usize,
-    /// The order of the first page. Further pages are always in the order of names.
+    /// The order of the first page. Later pages are ordered by name.
     pub order: ListOrder,
 }
 
@@ -54,7 +53,7 @@ pub enum ListOrder {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Names the session. It is the first message of the native protocol; older dialects put it into their handshake.
+    /// Names the session. The first message of the native protocol; older dialects put it into their handshake.
     Hello(Hello),
     Join {
         room: RoomName,
@@ -66,7 +65,7 @@ pub enum Command {
     /// Sends a message to a room.
     Talk {
         room: RoomName,
-        /// Never modified.
+        /// The server never modifies the text.
         text: Arc<str>,
         kind: MessageKind,
         /// With the same key, a repeated message is the same message.
@@ -110,7 +109,7 @@ pub enum Command {
         before: Option<u64>,
         limit: usize,
     },
-    /// Moves the read marker: everything up to `seq` has been read.
+    /// Moves the read marker: the user has read everything up to `seq`.
     Read {
         conversation: Conversation,
         seq: u64,
@@ -119,8 +118,8 @@ pub enum Command {
     Typing {
         conversation: Conversation,
     },
-    /// Watches a user: each time the user's last session ends, the watcher is sent [`super::Reply::PeerWent`]. Replaces the previous
-    /// watch. Not answered.
+    /// Watches a user. When the user's last session ends, the watcher gets [`super::Reply::PeerWent`]. Replaces the previous watch. Has
+    /// no answer.
     Watch {
         user: UserName,
     },
@@ -130,7 +129,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// A name in the command that belongs to the world of an app. Only clients of that app may use it.
+    /// The name in the command that belongs to the world of an app, if any. Only clients of that app may use it.
     pub(crate) fn marked_name(&self) -> Option<&str> {
         let name = match self {
             Self::Hello(hello) => {

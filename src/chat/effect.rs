@@ -1,7 +1,7 @@
-//! The arguments of the rules of rooms, and their results: [`Effect`]s.
+//! The arguments of the rules for rooms, and their results: [`Effect`]s.
 //!
-//! Commands have no side effects. They return effects, in the order in which members see them, and the caller carries them out. An effect
-//! for one session is a [`ToSession`]; it travels to the session's shard unchanged.
+//! Commands have no side effects. They return effects, in the order in which members see them, and the caller executes them. An effect
+//! for one session is a [`ToSession`], which travels to the session's shard unchanged.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -34,16 +34,14 @@ pub enum Lists {
     OnRequest,
     /// With each notice of a join or leave.
     WithNotices,
-    /// As an event of its own when it has changed, at most 1 KiB a second ([`Happening::Roster`]).
+    /// On every change, as a separate event, at most 1 KiB a second ([`Happening::Roster`]).
     OnChange,
 }
 
 /// A message without a number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMessage {
-    /// The sender's session.
     pub session: SessionId,
-    /// The request.
     pub id: RequestId,
     /// The sender's name, as it is displayed.
     pub from: UserName,
@@ -51,11 +49,9 @@ pub struct NewMessage {
     pub user: UserId,
     /// The tag of the session.
     pub tag: SessionTag,
-    /// The sender's client, if it has sent an id.
+    /// The sender's client, if it has an id.
     pub client: Option<ClientId>,
-    /// The text.
     pub text: Arc<str>,
-    /// How clients show it.
     pub kind: MessageKind,
     /// With the same key, a repeated message is the same message.
     pub key: Option<Key>,
@@ -80,7 +76,6 @@ impl NewMessage {
         }
     }
 
-    /// The message with its number.
     pub(crate) fn numbered(self, position: Position, prev: Seq, at: u64) -> ChatMessage {
         ChatMessage {
             epoch: position.epoch,
@@ -96,20 +91,19 @@ impl NewMessage {
         }
     }
 
-    /// The owner of its idempotency key.
     pub(crate) fn key_owner(&self) -> KeyOwner {
         KeyOwner::of(self.client, &self.user)
     }
 }
 
-/// The request that an event answers: the sender's shard acknowledges it when the event arrives.
+/// The request that an event answers. The sender's shard acknowledges it when the event arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub session: SessionId,
     pub id: RequestId,
 }
 
-/// How the owner treats a message while it is overloaded.
+/// How the owner treats a message while too much is in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
     /// The sender gets `busy`.
@@ -120,7 +114,7 @@ pub(crate) enum Retry {
     First,
 }
 
-/// The effects of one command, in order. Nearly always one or two.
+/// The effects of one command, in order. Usually one or two.
 pub(crate) type Effects = SmallVec<[Effect; 2]>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -130,12 +124,11 @@ pub(crate) enum Effect {
         room: RoomName,
         shards: Rc<[ShardId]>,
         happening: Happening,
-        /// Whose message it is.
+        /// The request of the message's sender.
         origin: Option<Origin>,
     },
-    /// One session, wherever it is.
     Session { session: SessionId, what: ToSession },
-    /// Every session of both users sees this, but for the one that said it.
+    /// A direct message for every session of both users, except the sender's session.
     Direct { except: SessionId, direct: Direct },
 }
 
@@ -146,35 +139,34 @@ pub(crate) enum Effect {
 )]
 #[derive(Debug)]
 pub(crate) enum SendOutcome {
-    /// It has its number, or is refused.
+    /// The message has its number, or is refused.
     Done(Effects),
-    /// A message for the store to number and keep; [`OwnedRooms::committed`](super::OwnedRooms::committed),
-    /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) takes the result.
+    /// The store has to number it. [`OwnedRooms::committed`](super::OwnedRooms::committed), [`rejected`](super::OwnedRooms::rejected) or
+    /// [`given_back`](super::OwnedRooms::given_back) takes the result.
     ToStore(Box<NewMessage>),
 }
 
 /// What the owner of a room, or another shard, sends to one session.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ToSession {
-    /// It is a member from here on.
+    /// The session is a member from here on.
     Admit(Box<Admission>),
-    /// Its join is refused.
+    /// The owner refused its join.
     RefuseJoin {
         room: RoomName,
         id: RequestId,
         refusal: Box<Refusal>,
     },
-    /// It is no longer a member.
+    /// The session is no longer a member.
     Dismiss { room: RoomName, id: RequestId },
-    /// An event in a room for it alone.
+    /// A room's event for this session alone.
     Show { room: RoomName, happening: Box<Happening> },
-    /// The answer to a request.
     Answer { id: RequestId, reply: Box<Reply> },
     /// An event without a request.
     Tell(Box<Reply>),
     /// The owner is too busy for this message.
     Busy { room: RoomName, message: Box<NewMessage> },
-    /// It has to leave a room, as if it had asked.
+    /// The session has to leave a room, as if it had asked.
     Expel { room: RoomName },
 }
 
@@ -183,8 +175,8 @@ pub(crate) enum ToSession {
 pub(crate) struct Admission {
     pub request: RequestId,
     pub joined: Joined,
-    /// It asked for this many of the newest messages, and `joined.from` is still to be found: only who has the messages knows
-    /// their numbers.
+    /// The session asked for this many of the newest messages. Its shard finds `joined.from`, because only the holder of the messages
+    /// knows their numbers.
     pub last: Option<u32>,
     /// Messages after its position that it will never get.
     pub lost: Vec<LostInterval>,
@@ -198,14 +190,14 @@ pub(crate) struct Backlog {
     pub user: UserId,
     /// The user's read marker; `None`: the store could not read it.
     pub read: Option<Seq>,
-    /// What was missed begins after this number.
+    /// The missed messages begin after this number.
     pub after: Seq,
     /// The first missed messages; may be empty.
     pub messages: Vec<ChatMessage>,
 }
 
 impl Effect {
-    /// A direct message that has its number, and the answer to its sender.
+    /// A numbered direct message, and the acknowledgement for its sender.
     pub(crate) fn direct(session: SessionId, id: RequestId, direct: Direct) -> [Self; 2] {
         let ChatMessage { epoch, seq, at, .. } = direct.message;
         let ack = Reply::Ack {

@@ -45,7 +45,7 @@ word_sets! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub code: ErrorCode,
-    /// What was seen, what the bound is, and what to do.
+    /// What was seen, the bound, and what to do.
     pub text: Cow<'static, str>,
     /// How long to wait before trying again, if that helps.
     pub retry_after: Option<Duration>,

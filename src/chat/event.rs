@@ -7,12 +7,12 @@ use super::{
     UserName,
 };
 
-/// Parts of the sender's request that only clients of the same dialect see again. Not stored.
+/// Parts of the sender's request that clients of the same dialect see again. They are not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Echo {
-    /// The client's name of the request: `seq` of document 003, and `msgId` of the push.
+    /// The client's id of the request: `seq` in document 003, and `msgId` of the push.
     pub request: Box<str>,
-    /// The client's word for the kind, if that is not the name of the [`MessageKind`].
+    /// The client's word for the kind, if it differs from the name of the [`MessageKind`].
     pub kind: Option<Box<str>>,
 }
 
@@ -33,7 +33,7 @@ pub struct ChatMessage {
     pub session: SessionTag,
     pub text: Arc<str>,
     pub kind: MessageKind,
-    /// Absent once the message has been read from the store.
+    /// `None` in a message that was read from the store.
     pub echo: Option<Arc<Echo>>,
 }
 
@@ -46,10 +46,10 @@ pub struct Direct {
     pub message: ChatMessage,
 }
 
-/// Users of a room, and how many there are in all.
+/// Users of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserList {
-    /// Users in the room, exact.
+    /// The number of users in the room, exact.
     pub online: u32,
     /// Each user once; cut at the presence limit in large rooms.
     pub names: Arc<[UserName]>,
@@ -65,7 +65,7 @@ pub enum Departure {
     Merged,
 }
 
-/// An event in a room. Every member sees it; it is encoded once per encoding.
+/// An event in a room. Every member sees it; the server encodes it once per encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
     Message(ChatMessage),
@@ -73,9 +73,9 @@ pub enum Happening {
     Came {
         user: UserName,
         online: u32,
-        /// Grows with every change of the roster.
+        /// Increases with every change of the roster.
         version: u64,
-        /// The users, in the order of arrival; present while some member's dialect shows lists with its notices.
+        /// In the order of arrival; present if a member's dialect shows lists with joins and leaves.
         users: Option<UserList>,
     },
     /// A user's last session left.
@@ -83,14 +83,14 @@ pub enum Happening {
         user: UserName,
         how: Departure,
         online: u32,
-        /// Grows with every change of the roster.
+        /// Increases with every change of the roster.
         version: u64,
         users: Option<UserList>,
     },
     Renamed {
         old: UserName,
         new: UserName,
-        /// Of the session that asked.
+        /// The renamed session.
         session: SessionTag,
         online: u32,
         users: Option<UserList>,
@@ -98,21 +98,20 @@ pub enum Happening {
     /// The users who joined and left a large room since the last digest.
     Digest {
         online: u32,
-        /// Grows with every change of the roster.
+        /// Increases with every change of the roster.
         version: u64,
-        /// How many users joined since the last digest.
+        /// The number of users who joined since the last digest.
         came: u32,
         went: u32,
-        /// The last user who joined, for dialects whose notices need a name.
+        /// For dialects whose notices need a name.
         last_came: Option<UserName>,
         last_went: Option<UserName>,
-        /// Some of the users.
         sample: Arc<[UserName]>,
         users: Option<UserList>,
     },
-    /// The list of users has changed. Only for members whose dialect has no other way to learn it (`Lists::OnChange`).
+    /// The changed user list. Only for members whose dialect has no other way to learn it (`Lists::OnChange`).
     Roster {
-        /// The users, in the order of names; cut in large rooms.
+        /// In the order of names; cut in large rooms.
         users: UserList,
     },
     Topic {
@@ -135,11 +134,10 @@ pub struct Welcome {
     pub name: UserName,
     /// The key with which this hello has just claimed the name.
     pub key: Option<String>,
-    /// How often the server pings.
     pub heartbeat: Duration,
     /// The server's clock, Unix milliseconds.
     pub at: u64,
-    /// The client's address: `tutorial` shows it.
+    /// The client's address, which `tutorial` shows.
     pub peer: SocketAddr,
 }
 
@@ -148,14 +146,12 @@ pub struct Welcome {
 pub struct Joined {
     pub room: RoomName,
     pub head: Position,
-    /// Replay begins after this seq; equals `head.seq` when nothing is replayed.
+    /// A replay begins after this number. Equals `head.seq` if there is none.
     pub from: Seq,
-    /// Users in the room, exact.
     pub online: u32,
-    /// The topic, or nothing.
     pub topic: Arc<str>,
     pub history: bool,
-    /// The user's read marker; `None`: unknown, because the join did not need it or the store could not read it.
+    /// The user's read marker; `None` if the join did not need it or the store could not read it.
     pub read: Option<Seq>,
 }
 
@@ -163,21 +159,19 @@ pub struct Joined {
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryPage {
     pub conversation: Conversation,
-    /// The epoch of all numbers in it.
     pub epoch: u64,
-    /// In the order asked for.
+    /// In the requested order.
     pub messages: Vec<ChatMessage>,
-    /// Whether there is more in that direction.
+    /// Whether there are more messages in that direction.
     pub more: bool,
-    /// The oldest number still stored.
+    /// The oldest stored number.
     pub first: Seq,
 }
 
-/// One room in a list.
+/// A room in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoomEntry {
     pub name: RoomName,
-    /// Its topic, or nothing.
     pub topic: Arc<str>,
     pub online: u32,
 }
@@ -186,18 +180,18 @@ pub struct RoomEntry {
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadEntry {
     pub conversation: Conversation,
-    /// Of `read` and `head`.
+    /// The epoch of `read` and `head`.
     pub epoch: u64,
     pub read: Seq,
     pub head: Seq,
-    /// How many messages of others lie between.
+    /// Messages of others between these.
     pub unread: u64,
 }
 
 /// Conversations with unread messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadPage {
-    /// Direct conversations first; each kind by its newest message, the newest first.
+    /// Direct conversations first, then rooms; each kind with the newest message first.
     pub entries: Vec<UnreadEntry>,
     pub more: bool,
 }
@@ -205,10 +199,10 @@ pub struct UnreadPage {
 /// An event for one session.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// For dialects that greet a connection before it has a name (`tutorial`, `action`).
+    /// Greets a connection before it has a name (`tutorial`, `action`).
     Greeting {
         peer: SocketAddr,
-        /// Who is in the lobby.
+        /// The users in the lobby.
         users: UserList,
     },
     Welcome(Box<Welcome>),
@@ -223,12 +217,12 @@ pub enum Reply {
     },
     /// A direct message, to or from this user.
     Direct(Arc<Direct>),
-    /// To a talk or a direct.
+    /// The answer to a message.
     Ack {
         position: Position,
         /// Unix milliseconds.
         at: u64,
-        /// The key was used before: this is the position of the first copy, and nothing was sent again.
+        /// The key was used before. The position is that of the first copy, and the server sent nothing again.
         duplicate: bool,
     },
     UserPage {
@@ -242,12 +236,12 @@ pub enum Reply {
         /// Where the next page begins, if there is one.
         next: Option<RoomName>,
     },
-    /// To set-topic; the room's members see [`Happening::Topic`].
+    /// The answer to a set-topic; the room's members see [`Happening::Topic`].
     TopicSet {
         room: RoomName,
         topic: Arc<str>,
     },
-    /// To rename; the rooms' members see [`Happening::Renamed`].
+    /// The answer to a rename; the rooms' members see [`Happening::Renamed`].
     Renamed {
         old: UserName,
         new: UserName,
@@ -256,16 +250,16 @@ pub enum Reply {
         key: Option<String>,
     },
     History(Box<HistoryPage>),
-    /// To search.
+    /// The answer to a search.
     Search {
-        /// The messages found, newest first.
+        /// Newest first.
         page: Box<HistoryPage>,
         next: Option<Seq>,
     },
     ReadMark {
         conversation: Conversation,
         seq: Seq,
-        /// Messages of others above it.
+        /// Messages of others above the marker.
         unread: u64,
     },
     UnreadList(UnreadPage),
@@ -277,15 +271,13 @@ pub enum Reply {
     PeerWent {
         user: UserName,
     },
-    /// Messages that this session will not be sent, both ends included.
+    /// Messages that the server skips for this session, both ends included.
     Gap {
         conversation: Conversation,
-        /// The epoch of both ends.
         epoch: u64,
-        /// The first one missing.
         from: Seq,
         to: Seq,
-        /// Whether the server no longer has them.
+        /// Whether the server no longer has these messages.
         lost: bool,
     },
     /// A message from the server to this session.

@@ -4,7 +4,7 @@
 //!   session sees), [`ErrorCode`], [`Position`]. All dialects share it; codecs translate it to and from bytes.
 //! - Rules: `OwnedRooms` takes commands about rooms and returns `Effect`s.
 //!
-//! Nothing here does I/O, reads a clock (time is a parameter) or knows of shards, sockets and the store.
+//! Nothing here does I/O, reads a clock (time is a parameter), or depends on shards, sockets or the store.
 
 mod access;
 mod address;

@@ -22,7 +22,7 @@ pub struct UserName(Arc<str>);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);
 
-/// Why a name was refused; the text says what was seen and what the bound is.
+/// Why a name was refused. The text says what was seen, and the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameFault {
     /// No characters, or only white space.
@@ -37,7 +37,7 @@ pub enum NameFault {
 }
 
 impl UserName {
-    /// Parses a name; white space at its ends is cut off and the rest brought to NFC.
+    /// Parses a name. Trims white space and normalises the rest to NFC.
     pub fn parse(text: &str) -> Result<Self, NameFault> {
         parse(text).map(Self)
     }
@@ -47,18 +47,18 @@ impl UserName {
         Self("系统".into())
     }
 
-    /// The name of the `n`-th user without a name.
+    /// The name of the `n`-th guest.
     pub fn guest(n: u64) -> Self {
         Self(format!("guest-{n}").into())
     }
 
-    /// A name like this one, for a user who may not have it: `name~2`. A long name is cut to make room for the number.
+    /// A free variant of a taken name: `name~2`. A long name is cut to make room for the number.
     pub fn numbered(&self, n: u32) -> Self {
         let suffix = format!("~{n}");
         let mut front: Vec<char> = self.0.chars().collect();
         front.truncate(limits::NAME_CHARS.saturating_sub(suffix.len()));
         loop {
-            // The cut may leave a character at the end that is not allowed there, such as a joiner.
+            // The cut may leave a character that is not allowed at the end, such as a joiner.
             let text: String = front.iter().chain(&suffix.chars().collect::<Vec<_>>()).collect();
             match Self::parse(&text) {
                 Ok(name) => return name,
@@ -158,7 +158,7 @@ fn parse(text: &str) -> Result<Arc<str>, NameFault> {
     if text.is_empty() {
         return Err(NameFault::Empty);
     }
-    // A name of a megabyte is refused before it is normalised: NFC makes text at most three times shorter.
+    // Refuse a name of a megabyte before normalising it: NFC makes text at most three times shorter.
     let raw_chars = text.chars().take(limits::NAME_CHARS * 4 + 1).count();
     if raw_chars > limits::NAME_CHARS * 4 {
         return Err(NameFault::Long {
@@ -174,7 +174,7 @@ fn parse(text: &str) -> Result<Arc<str>, NameFault> {
     if chars > limits::NAME_CHARS {
         return Err(NameFault::Long { chars });
     }
-    // NFC may put another character before a selector (U+212B is a symbol, what it becomes is a letter), so it comes first.
+    // NFC may replace the character before a selector (U+212B is a symbol and becomes a letter), so it comes first.
     match visibility::first_invisible(&name) {
         Some(character) => Err(NameFault::Forbidden { character }),
         None => Ok(name),
@@ -195,7 +195,7 @@ mod tests {
                 "{name:?}"
             );
         }
-        // A compatibility ideograph becomes the unified one that its variant belongs to.
+        // A compatibility ideograph becomes the unified one, with its variant selector.
         assert_eq!(UserName::parse("\u{FA19}\u{E0101}").unwrap().as_str(), "神\u{E0101}");
     }
 

@@ -1,9 +1,9 @@
 //! Positions in a conversation, and how a client resumes from one.
 //!
-//! Every stored message has a number in the current epoch of its log. Numbers grow and may have holes, so a difference of two is not
-//! a count. An epoch ends when acknowledged messages are lost (a crash
-//! without fsync, a restored backup); the numbers that follow belong to a new epoch and are never compared with the old ones.
-//! [`LogHead`] remembers which tails were lost, so that each client learns the exact interval that it will never get.
+//! Every stored message has a number in the current epoch of its log. Numbers increase and may have holes, so a difference of two is not
+//! a count. An epoch ends when acknowledged messages are lost (a crash without fsync, a restored backup). The numbers after that belong
+//! to a new epoch, and are never compared with the old ones. [`LogHead`] remembers the lost tails, so that each client learns the exact
+//! interval that it will never get.
 
 use std::sync::Arc;
 
@@ -13,48 +13,47 @@ pub type Seq = u64;
 /// A place in a conversation. Numbers of different epochs are not comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
-    /// The epoch of the log; below 2^53, so that a JSON number holds it.
+    /// Below 2^53, so that a JSON number can represent it.
     pub epoch: u64,
     /// The last message before this place.
     pub seq: Seq,
 }
 
-/// Where a joining member wants to resume.
+/// Where a joining member starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// Only new messages.
     Now,
     /// After this position.
     Position(Position),
-    /// From this many of the newest messages.
+    /// This many of the newest messages.
     Last(u32),
 }
 
 /// The head of a log. A log has epoch 0 until its first message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogHead {
-    /// The current epoch; below 2^53.
+    /// Below 2^53.
     pub epoch: u64,
-    /// The newest message; 0: none yet.
+    /// The newest message; 0 if there is none.
     pub seq: Seq,
-    /// Everything below it was deleted; `seq + 1` when nothing is stored.
+    /// Retention deleted everything below it. `seq + 1` if nothing is stored.
     pub first: Seq,
-    /// The tails that were lost in earlier epochs, oldest first: the last [`crate::limits::HISTORY_LOST_TAILS`] of them.
+    /// The lost tails of earlier epochs, oldest first; at most [`crate::limits::HISTORY_LOST_TAILS`].
     pub lost: Arc<[LostTail]>,
 }
 
-/// Messages that were acknowledged in an epoch and are gone, both ends included.
+/// Acknowledged messages that were lost with an epoch, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostTail {
-    /// The epoch that ended with this loss.
+    /// The epoch that ended.
     pub epoch: u64,
-    /// The first one gone.
     pub from: Seq,
-    /// The last one gone; `None` where only a client that saw them can know (an unclean end without fsync).
+    /// `None` if only a client that saw these messages can know (an unclean end without fsync).
     pub to: Option<Seq>,
 }
 
-/// How a client at some position resumes.
+/// How a client with a position resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoOn {
     /// The client gets the messages after this number, in the epoch of the head.
@@ -66,7 +65,6 @@ pub struct GoOn {
 /// Messages that the server no longer has, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostInterval {
-    /// The epoch of both ends.
     pub epoch: u64,
     pub from: Seq,
     pub to: Seq,
@@ -80,8 +78,7 @@ impl LogHead {
         }
     }
 
-    /// How a client with this request resumes. Where the newest messages begin only those know who have them: numbers may have
-    /// holes, so a head and a count do not say it.
+    /// How a client resumes. Not for the newest messages: numbers have holes, so a head and a count do not say where these begin.
     pub fn since(&self, since: Since) -> GoOn {
         match since {
             Since::Now | Since::Last(_) => GoOn {
@@ -92,11 +89,11 @@ impl LogHead {
         }
     }
 
-    /// How a client that has everything up to `known` resumes: from where, and which messages it will never get.
+    /// How a client resumes that has everything up to `known`.
     ///
-    /// Messages that retention deleted count as lost. No number of an epoch is used twice, so in the current epoch the client has
-    /// everything up to its position or the head; messages that it has beyond the head are lost. A client with an epoch that this log
-    /// never had has none of these messages: it gets all stored ones.
+    /// Messages that retention deleted count as lost. An epoch never uses a number twice, so in the current epoch the client has
+    /// everything up to its position or the head; what it has beyond the head is lost. An epoch that this log never had says nothing
+    /// about its messages: the client gets all stored ones.
     pub fn go_on(&self, known: Position) -> GoOn {
         let mut lost = Vec::new();
         let known_here = if known.epoch == self.epoch {

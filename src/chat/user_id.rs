@@ -1,4 +1,4 @@
-//! Who a user is, apart from the name that is displayed.
+//! The identity of a user, apart from the displayed name.
 //!
 //! What belongs to a user (inbox, read markers, pairs of direct messages, idempotency keys) belongs to the id. In open mode, the
 //! only one there is, nobody proves anything and the id of a user is `name:` and the name: [`UserId::of_name`] makes it where a session
@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc};
 use super::UserName;
 use crate::limits;
 
-/// The id of a user: its kind, a colon, and what tells users of this kind apart. `name:ann` is whoever says the name ann.
+/// The id of a user: its kind, a colon, and a text that is unique within the kind. `name:ann` is every user with the name ann.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Id);
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{RoomName, UserName};
 
-/// The `id` that a client gave its request. The reply repeats it. `None`: the client wants no acknowledgement.
+/// The `id` of a client's request, which the reply repeats. `None`: the client wants no acknowledgement.
 pub type RequestId = Option<std::num::NonZeroU64>;
 
 /// An idempotency key: at most [`crate::limits::KEY_BYTES`] bytes, never empty.
@@ -31,7 +31,7 @@ impl Conversation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionTag(pub u32);
 
-/// How a client shows the text of a message. The server never looks into the text.
+/// How a client shows the text of a message. The server never interprets the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MessageKind {
     #[default]

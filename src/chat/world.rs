@@ -1,13 +1,12 @@
-//! Worlds: isolated sets of users and rooms (tenants). Nearly all users are in the common world; each further app of document 003 has
-//! its own.
+//! Worlds: isolated sets of users and rooms (tenants). Nearly all users are in the common world; each further app of document 003 has its
+//! own.
 //!
-//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so everything that is looked up by name
-//! (rooms, inboxes, lists, watches) is separate without further code. Clients of other dialects cannot enter a world: the server refuses
-//! their commands with a [marked name](super::Command::marked_name), and leaves marked rooms out of their lists.
+//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so rooms, inboxes, lists and watches are
+//! separate without further code. Clients of other dialects cannot enter a world: the server refuses their commands with a [marked
+//! name](super::Command::marked_name), and leaves marked rooms out of their lists.
 
 use super::{NameFault, RoomName, UserName};
 
-/// The world of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {
     /// The world that all dialects share.
@@ -17,7 +16,7 @@ pub enum World {
 }
 
 impl World {
-    /// A user of this world, by the name without the mark.
+    /// Adds the mark to a user's name.
     ///
     /// # Errors
     /// If it is not a valid name, or has a mark already.
@@ -29,7 +28,7 @@ impl World {
         }
     }
 
-    /// A room of this world, by the name without the mark.
+    /// Adds the mark to a room's name.
     ///
     /// # Errors
     /// See [`World::user`].
@@ -41,7 +40,7 @@ impl World {
         }
     }
 
-    /// The prefix of this world's names, followed by `rest`.
+    /// The mark of this world, followed by `rest`.
     pub fn prefix(self, rest: &str) -> String {
         match self {
             Self::Common => rest.to_owned(),
@@ -63,7 +62,7 @@ pub fn local(name: &str) -> &str {
     }
 }
 
-/// In the order of names, all marked names are between these two.
+/// All marked names sort between these two.
 pub(super) const MARKED: (&str, &str) = ("⟦", "⟧");
 
 fn marked(app: u32, name: &str) -> String {

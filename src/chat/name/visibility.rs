@@ -1,4 +1,4 @@
-//! Decides which characters of a name are visible. A name has no others, so that two names that look the same are equal.
+//! Decides which characters of a name are visible. Names have no others, so two names that look the same are equal.
 //!
 //! Control characters and most of what Unicode calls Default_Ignorable_Code_Point are never accepted. Joiners, variation
 //! selectors and tags are, but only where they change what is drawn:
@@ -90,8 +90,7 @@ fn flag_tags(behind: &str) -> Option<usize> {
     is_code.then_some(end + CANCEL_TAG.len_utf8())
 }
 
-/// Whether Unicode has such a variant (StandardizedVariants.txt). An ideograph has as many as there are compatibility
-/// ideographs that are the same character.
+/// Whether Unicode has such a variant (StandardizedVariants.txt). An ideograph has one variant for each of its compatibility ideographs.
 fn has_variant(base: char, selector: char) -> bool {
     static VARIANTS: LazyLock<HashMap<char, u32>> = LazyLock::new(|| {
         let mut variants = HashMap::new();
@@ -149,7 +148,7 @@ fn is_emoji(c: char) -> bool {
 const VIRAMA: u8 = 9;
 const BLACK_FLAG: char = '\u{1F3F4}';
 const CANCEL_TAG: char = '\u{E007F}';
-/// A tag is the ASCII character that it stands for, from here on.
+/// A tag is this plus the ASCII character that it stands for.
 const TAGS: u32 = 0xE0000;
 
 #[cfg(test)]
@@ -264,7 +263,7 @@ mod tests {
         }
     }
 
-    /// Text as it might be put together to look like another.
+    /// Random text that may look like another.
     fn mixed() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             proptest::char::any(),
@@ -291,7 +290,7 @@ mod tests {
             }
         }
 
-        /// Whatever is accepted, what hides in it follows something that it changes.
+        /// In an accepted name, every hidden character follows one that it changes.
         #[test]
         fn what_is_accepted_hides_nothing(text in mixed()) {
             if let Ok(name) = UserName::parse(&text) {

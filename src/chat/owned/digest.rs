@@ -1,12 +1,12 @@
-//! Events that members get at a tick rather than at once: digests of large rooms, and changed lists of users.
+//! Events that members get at a tick instead of at once: digests of large rooms, and changed user lists.
 //!
-//! A room is in `digests` while it owes one, and in `lists_owed` while it owes one: never twice.
+//! A room is in `digests`, and in `lists_owed`, at most once.
 
 use super::{OwnedRooms, room::OwedList};
 use crate::chat::{Effect, Effects, Happening, RoomName};
 
 impl OwnedRooms {
-    /// Schedules the list of users, which may have changed, for the members that want it.
+    /// Schedules the user list, which may have changed, for the members that want it.
     pub(super) fn owe_list(&mut self, name: &RoomName) {
         if let Some(room) = self.rooms.get_mut(name)
             && room.owe_list()
@@ -15,7 +15,7 @@ impl OwnedRooms {
         }
     }
 
-    /// The digests and lists that are due. Called at every tick of the shard's wheel.
+    /// Returns the digests and lists that are due. The shard calls it at every tick of its timer wheel.
     pub(crate) fn tick(&mut self, now_ms: u64) -> Effects {
         let mut out = Effects::new();
         let settings = self.settings;
@@ -118,7 +118,7 @@ mod tests {
             self.rooms.rename(&room, Self::session(n), name, self.now_ms)
         }
 
-        /// The lists that all members are sent after so long, a tick at a time, each with when it is sent.
+        /// The lists that all members get within a time, each with the time of its tick.
         fn lists_within(&mut self, ms: u64) -> Vec<(u64, UserList)> {
             let mut lists = Vec::new();
             for passed in 1..=ms / limits::WHEEL_TICK_MS {
@@ -221,7 +221,7 @@ mod tests {
             }
             let seconds = (u64::from(rounds) * each_ms / 1_000) as usize;
             assert!(bytes > 0, "no list at all");
-            // One list may be sent before its time is paid for.
+            // One list may exceed the rate.
             let most = (seconds + 12) * limits::LIST_BYTES_PER_SECOND as usize;
             assert!(bytes <= most, "{bytes} bytes in {seconds} s");
         }

@@ -1,7 +1,7 @@
 //! How a session becomes a member.
 //!
-//! The member learns that it has joined before it sees anything of the room. The others learn of a user's first session: at once
-//! in a small room, in the next digest in a large one.
+//! The member learns that it has joined before it sees any event of the room. The others see a user's first session: at once in a small
+//! room, in the next digest in a large one.
 
 use smallvec::smallvec;
 
@@ -12,7 +12,7 @@ use crate::chat::{
 };
 
 impl OwnedRooms {
-    /// A session becomes a member. `backlog` goes to it with the admission.
+    /// Adds a session to a room. `backlog` travels with the admission.
     pub(crate) fn join(
         &mut self,
         name: &RoomName,
@@ -99,7 +99,7 @@ impl OwnedRooms {
         out
     }
 
-    /// Describes a member whose dialect has been detected.
+    /// Records the wishes of a member whose dialect was detected later.
     pub(crate) fn describe_member(
         &mut self,
         name: &RoomName,
@@ -112,7 +112,7 @@ impl OwnedRooms {
         member.then(|| self.give_list(name, session, lists, now_ms))?
     }
 
-    /// A newcomer that is sent the list whenever it changes gets it at once; the other members of that kind are owed it.
+    /// Gives a new member the list, if it wants it on change, and schedules it for the others.
     fn give_list(&mut self, name: &RoomName, session: SessionId, lists: Lists, now_ms: u64) -> Option<Effect> {
         let settings = self.settings;
         self.owe_list(name);

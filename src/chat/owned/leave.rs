@@ -1,7 +1,7 @@
-//! How a session stops being a member, and how it takes another name.
+//! How a session stops being a member, and how it changes its name.
 //!
-//! A member that leaves has seen everything that happened before it left and nothing that happened after. The others learn of a
-//! user's last session: at once in a small room, in the next digest in a large one.
+//! A member that leaves sees every event before its leave and none after it. The others see the end of a user's last session: at once in
+//! a small room, in the next digest in a large one.
 
 use smallvec::smallvec;
 
@@ -9,7 +9,7 @@ use super::{OwnedRooms, not_member, room::Renaming};
 use crate::chat::{Departure, Effect, Effects, Happening, RequestId, RoomName, SessionId, UserName};
 
 impl OwnedRooms {
-    /// A session stops being a member.
+    /// Removes a session from a room.
     pub(crate) fn leave(
         &mut self,
         name: &RoomName,
@@ -57,7 +57,7 @@ impl OwnedRooms {
         out
     }
 
-    /// A member's user takes another name. If the new name is not allowed in the room, the member leaves.
+    /// Renames a member's user. If the new name is not allowed in the room, the member leaves.
     pub(crate) fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Effects {
         let seen = self.renamed(name, session, new, now_ms);
         let user = self.rooms.get(name).and_then(|room| room.user(session));

@@ -1,4 +1,4 @@
-//! Lists that a client asks for: the users of a room, and the rooms of this shard.
+//! The lists that a client requests: the users of a room, and the rooms of this shard.
 
 use std::{ops::Bound, sync::Arc};
 
@@ -14,7 +14,7 @@ pub(crate) enum RoomScope {
 }
 
 impl OwnedRooms {
-    /// A page of the users of a room; an unknown room has none.
+    /// A page of the users of a room. An unknown room has none.
     pub(crate) fn users(
         &mut self,
         name: &RoomName,
@@ -55,7 +55,7 @@ impl OwnedRooms {
                 )
             }
         };
-        // The rooms before those of apps, and the rooms behind them.
+        // Rooms of apps sort between the other rooms, so these are two ranges.
         let before = self.names.range::<str, _>((from, until));
         let behind = behind.map(|behind| self.names.range::<str, _>((behind, Bound::Unbounded)));
         before

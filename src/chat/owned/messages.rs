@@ -1,7 +1,7 @@
 //! Messages, topics, typing and system messages: all events of a room besides joins and leaves.
 //!
-//! A message is numbered before it is broadcast: by the room itself, or by the store where the room is durable. Members
-//! see messages in the order of their numbers.
+//! A message gets its number before it is broadcast: from the room, or in a durable room from the store. Members see messages in the
+//! order of their numbers.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::chat::{
 };
 
 impl OwnedRooms {
-    /// A member sends a message. An ephemeral room numbers it at once; that of a durable room goes to the store first.
+    /// Sends a member's message. An ephemeral room numbers it at once; in a durable room it goes to the store first.
     pub(crate) fn talk(&mut self, name: &RoomName, message: Box<NewMessage>, now_ms: u64) -> SendOutcome {
         let key_window = self.settings.key_window_ms;
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(message.session)) else {
@@ -52,7 +52,7 @@ impl OwnedRooms {
         })
     }
 
-    /// Broadcasts a message that the store has numbered and stored.
+    /// Broadcasts a message that the store has committed.
     pub(crate) fn committed(
         &mut self,
         name: &RoomName,
@@ -66,14 +66,14 @@ impl OwnedRooms {
         effects
     }
 
-    /// Answers the sender of a message that the store refused, or had stored before.
+    /// Answers the sender of a message that the store refused or already had.
     pub(crate) fn rejected(&mut self, name: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
         let mut effects: Effects = smallvec![Effect::answer(session, id, reply)];
         effects.extend(self.settled(name));
         effects
     }
 
-    /// Handles a message that the store had no room for: it goes back to its sender's shard.
+    /// Returns a message to its sender's shard, because the store's queue was full.
     pub(crate) fn given_back(&mut self, name: &RoomName, message: Box<NewMessage>) -> Effect {
         if let Some(room) = self.rooms.get_mut(name) {
             room.given_back();
@@ -103,7 +103,7 @@ impl OwnedRooms {
             None => Rc::from([]),
         };
         if !shards.contains(&origin.session.shard()) {
-            // The sender left while the store was writing: it gets its answer all the same.
+            // Even if the sender has left in the meantime.
             let reply = Reply::Ack {
                 position,
                 at,
@@ -111,7 +111,7 @@ impl OwnedRooms {
             };
             effects.push(Effect::answer(origin.session, origin.id, reply));
         }
-        // Also if all members have left meanwhile: the message log has every accepted message.
+        // Even without members, because the message log has every accepted message.
         effects.push(Effect::Broadcast {
             room: name.clone(),
             shards,
@@ -121,7 +121,7 @@ impl OwnedRooms {
         effects
     }
 
-    /// A member sets the topic.
+    /// Sets the topic.
     pub(crate) fn set_topic(&mut self, name: &RoomName, session: SessionId, id: RequestId, topic: Arc<str>) -> Effects {
         let Some((room, from)) = self.member(name, session) else {
             return smallvec![not_member(session, id, name)];
@@ -137,7 +137,7 @@ impl OwnedRooms {
         ]
     }
 
-    /// A member is typing. Large rooms do not show it.
+    /// Shows that a member is typing. Large rooms do not show it.
     pub(crate) fn typing(&mut self, name: &RoomName, session: SessionId) -> Option<Effect> {
         let settings = self.settings;
         let (room, from) = self.member(name, session)?;
@@ -145,7 +145,7 @@ impl OwnedRooms {
         small.then(|| Effect::broadcast(name, room.shards(), Happening::Typing { from }))
     }
 
-    /// Sends a system message to a room.
+    /// Broadcasts a system message.
     pub(crate) fn system(&mut self, name: &RoomName, text: Arc<str>) -> Option<Effect> {
         let room = self.rooms.get(name)?;
         Some(Effect::broadcast(name, room.shards(), Happening::System { text }))

@@ -1,12 +1,12 @@
 //! The rooms that one shard owns: their members, numbers, topics and lists.
 //!
-//! A hash of its name gives every room one owner. The owner carries out all commands about a room here; their [`Effect`]s are in the
-//! order in which every member sees them.
+//! A hash of its name gives every room one owner, which executes all commands about the room here. The [`Effect`]s are in the order in
+//! which every member sees them.
 //!
 //! Invariants:
 //! - A room without stored messages numbers its own: 1, 2, 3, … in a random epoch. In a durable room the store numbers.
 //! - The count of users is exact, and a user is announced once, however many sessions it has.
-//! - A room is open exactly while it has a member, a topic, or messages whose answer from the store is outstanding.
+//! - A room is open exactly while it has a member, a topic, or messages that the store has not answered.
 //!
 //! Nothing here touches a socket, reads a clock (time is a parameter) or encodes.
 
@@ -33,30 +33,29 @@ use super::{
 use crate::limits;
 use room::Room;
 
-/// The rooms that one shard owns.
 #[derive(Debug)]
 pub(crate) struct OwnedRooms {
     rooms: foldhash::HashMap<RoomName, Box<Room>>,
-    /// The names of `rooms` and of `standing`, sorted: a page of them costs no more than what is on it.
+    /// The names of `rooms` and of `standing`, sorted, so that a page of them costs no more than its length.
     names: BTreeSet<RoomName>,
-    /// Rooms without members that stay for their topic, the one that lost its last member first in front. The key is the room's
+    /// Rooms without members that stay open for their topic, in the order in which they lost their last member. The key is the room's
     /// `vacant_since`.
     vacant: BTreeMap<u64, RoomName>,
     /// The newest key in `vacant`.
     vacated: u64,
-    /// Rooms that the operator keeps open without members, and their topics.
+    /// The topics of the rooms that the operator keeps open without members.
     standing: foldhash::HashMap<RoomName, Arc<str>>,
     access: Access,
     settings: RoomSettings,
-    /// Rooms that owe their members a digest.
+    /// Rooms with a scheduled digest.
     digests: Vec<RoomName>,
-    /// Rooms that owe members a list.
+    /// Rooms with a scheduled list.
     lists_owed: Vec<RoomName>,
     random: fastrand::Rng,
 }
 
 impl OwnedRooms {
-    /// No rooms yet. `seed` makes the epochs of rooms without stored messages.
+    /// No rooms yet. `seed` generates the epochs of ephemeral rooms.
     pub(crate) fn new(settings: RoomSettings, seed: u64) -> Self {
         Self {
             rooms: Default::default(),
@@ -72,7 +71,7 @@ impl OwnedRooms {
         }
     }
 
-    /// The lists of members.
+    /// Sets which users may enter which rooms.
     #[must_use]
     pub(crate) fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
@@ -95,7 +94,7 @@ impl OwnedRooms {
         self.open_with(room, || Room::durable(head));
     }
 
-    /// Opens a room without stored messages in a random epoch, if it is not open.
+    /// Opens an ephemeral room in a random epoch, if it is not open.
     fn open(&mut self, room: &RoomName) -> &mut Room {
         let epoch = self.random.u64(1..limits::EPOCH_END);
         self.open_with(room, || Room::ephemeral(epoch))
@@ -113,8 +112,8 @@ impl OwnedRooms {
         })
     }
 
-    /// A room without members closes. One with a topic stays until [`limits::TOPICS_KEPT`] others have lost their members
-    /// after it.
+    /// Closes a room without members. One with a topic stays open until [`limits::TOPICS_KEPT`] others have lost their last member after
+    /// it.
     fn close_if_empty(&mut self, name: &RoomName) {
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.is_empty()) else {
             return;
@@ -135,7 +134,7 @@ impl OwnedRooms {
         }
     }
 
-    /// Removes the room from those that stay for their topic alone.
+    /// Removes the room from `vacant`.
     fn occupy(&mut self, name: &RoomName) {
         let room = self.rooms.get_mut(name);
         if let Some(place) = room.and_then(|room| room.set_vacant_since(None)) {

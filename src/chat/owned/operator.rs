@@ -10,35 +10,33 @@ use crate::{
     limits,
 };
 
-/// A room as its operator sees it.
+/// A room as the admin API shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RoomDetails {
-    /// Its topic, or nothing.
     pub topic: Arc<str>,
     /// Whether it stays open without members.
     pub kept: bool,
-    /// The users who may enter; `None`: as the settings define.
+    /// The users who may enter; `None`: as in the settings.
     pub members: Option<BTreeSet<UserName>>,
-    /// One page of who is in it.
+    /// One page of the users in it.
     pub users: UserList,
     /// Where the next page begins, if there is one.
     pub next: Option<UserName>,
 }
 
-/// A room was closed.
+/// The result of closing a room.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Closed {
     pub sessions: usize,
-    /// The members who leave at once; the others leave when the store has answered.
+    /// The leaves of the members, unless they wait for the store.
     pub effects: Effects,
 }
 
-/// The operator already keeps as many rooms open on this shard as allowed.
+/// The operator already keeps the maximum number of rooms open on this shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyRooms;
 
 impl OwnedRooms {
-    /// The room, if there is one.
     pub(crate) fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
         let settings = self.settings;
         let members = self.access.members(name).cloned();
@@ -60,7 +58,7 @@ impl OwnedRooms {
         })
     }
 
-    /// Keeps the room open from now on, also without members. Returns whether it is new.
+    /// Keeps the room open from now on, even without members. Returns whether it is new.
     ///
     /// # Errors
     /// If [`limits::ROOMS_PINNED`] rooms are already kept open.
@@ -98,9 +96,9 @@ impl OwnedRooms {
         expel(outsiders, name)
     }
 
-    /// Closes a room: it loses its topic and list, and its members leave. `None`: there was no such room.
+    /// Closes a room: it loses its topic and list, and its members leave. `None`: there is no such room.
     ///
-    /// While answers of the store are outstanding, the members stay, so that they see these messages. They leave with the last answer.
+    /// The members stay until the store has answered for all messages, so that they see these.
     pub(crate) fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
@@ -118,7 +116,7 @@ impl OwnedRooms {
         } else {
             leaving
         };
-        // Without members it goes now, or once the store has answered for its last message.
+        // If it has no members, it closes now or when the store has answered.
         self.close_if_empty(name);
         Some(Closed {
             sessions,
@@ -130,7 +128,7 @@ impl OwnedRooms {
         self.rooms.get(name).map(|room| room.online())
     }
 
-    /// The rooms that are open or have a list, with names that satisfy `wanted`, at most `limit`.
+    /// The names that satisfy `wanted`, of rooms that are open or have a list; at most `limit`.
     pub(crate) fn names(&self, wanted: impl Fn(&RoomName) -> bool, limit: usize) -> Vec<RoomName> {
         let names: BTreeSet<&RoomName> = self
             .names

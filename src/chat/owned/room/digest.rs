@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Room {
-    /// Counts a user who joined. Returns whether no digest was due before.
+    /// Counts a user who joined. Returns whether this begins a digest.
     pub(crate) fn note_came(&mut self, user: UserName) -> bool {
         let digest = &mut self.rare().digest;
         let newly = digest.is_none();
@@ -19,7 +19,7 @@ impl Room {
         newly
     }
 
-    /// Counts a user who left. Returns whether no digest was due before.
+    /// Counts a user who left. Returns whether this begins a digest.
     pub(crate) fn note_went(&mut self, user: UserName) -> bool {
         let digest = &mut self.rare().digest;
         let newly = digest.is_none();
@@ -33,7 +33,7 @@ impl Room {
         self.rare.as_ref().is_some_and(|rare| rare.digest.is_some())
     }
 
-    /// The digest, if there are changes and the last one is long enough ago.
+    /// Takes the digest, if there are changes and the last one is old enough.
     pub(crate) fn take_digest(&mut self, settings: &RoomSettings, now_ms: u64) -> Option<Happening> {
         let rare = self.rare.as_mut()?;
         if now_ms.abs_diff(rare.digest_at) < settings.digest_every_ms {

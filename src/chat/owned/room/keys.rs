@@ -1,6 +1,6 @@
-//! The recent idempotency keys of an ephemeral room. (The store has those of a durable one.)
+//! The recent idempotency keys of an ephemeral room. The store has those of a durable one.
 //!
-//! At most [`limits::KEYS_PER_ROOM`] keys are remembered, none for longer than the key window.
+//! A room remembers at most [`limits::KEYS_PER_ROOM`] keys, and none for longer than the key window.
 
 use std::{collections::VecDeque, hash::BuildHasher};
 
@@ -12,8 +12,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     known: foldhash::HashMap<(KeyOwner, Key), Remembered>,
-    /// Every use that was remembered, oldest first, with the number of its message. A key that was used again stands here twice;
-    /// only its newest use is in `known`.
+    /// Every use of a key, oldest first, with the number of its message. A repeated key is in here twice; `known` has only its newest
+    /// use.
     order: VecDeque<(Seq, (KeyOwner, Key))>,
 }
 
@@ -21,12 +21,12 @@ pub(super) struct Keys {
 struct Remembered {
     seq: Seq,
     at: u64,
-    /// A hash of the text: thousands of texts of up to 63 KiB would take too much memory.
+    /// A hash of the text, because thousands of texts of up to 63 KiB would take too much memory.
     text: u64,
 }
 
 impl Keys {
-    /// If the key of this message was used before: the position of that message, or the refusal of this one.
+    /// If the key of this message was used before, returns the position of that message, or a refusal.
     pub(super) fn known(
         &self,
         message: &NewMessage,
@@ -65,7 +65,7 @@ impl Keys {
     }
 }
 
-/// The refusal of a message whose key was used for another text.
+/// The refusal of a message whose key belongs to another text.
 pub(crate) fn key_conflict() -> Refusal {
     ErrorCode::KeyConflict.because("this key was used for another text; use a new key for a new message")
 }

@@ -1,7 +1,7 @@
-//! The lists of a room's users: on request, in pages, with notices of presence, or whenever they have changed.
+//! The user lists of a room: on request, in pages, with join and leave events, or on every change.
 //!
-//! The list of a large room is cut, and may be as old as [`RoomSettings::list_cache_ms`]. A member gets at most
-//! [`limits::LIST_BYTES_PER_SECOND`] of lists without a request.
+//! The list of a large room is cut, and may be as old as [`RoomSettings::list_cache_ms`]. Without requests, a member gets at most
+//! [`limits::LIST_BYTES_PER_SECOND`] of lists.
 
 use super::Room;
 use crate::{
@@ -9,18 +9,18 @@ use crate::{
     limits,
 };
 
-/// The state of the list that members get when it has changed.
+/// The state of the list for members that get it on every change.
 #[derive(Debug)]
 pub(crate) enum OwedList {
-    /// No member wants it, or all have it.
+    /// No member wants it, or it has not changed.
     None,
-    /// The last one is not long enough ago.
+    /// The last list was sent too recently.
     TooSoon,
     Due(UserList),
 }
 
 impl Room {
-    /// The list, cut at the presence limit. That of a large room may be a little old.
+    /// The list, cut at the presence limit. In a large room it may come from the cache.
     pub(crate) fn list(&mut self, order: ListOrder, settings: &RoomSettings, now_ms: u64) -> UserList {
         let online = self.online();
         if !self.is_large(settings) {
@@ -53,12 +53,12 @@ impl Room {
         list
     }
 
-    /// The list for a notice of presence, if some member gets it there.
+    /// The list to send with a join or leave event, if a member wants it.
     pub(crate) fn list_if_wanted(&mut self, settings: &RoomSettings, now_ms: u64) -> Option<UserList> {
         (self.lists_with_notices > 0).then(|| self.list(ListOrder::Arrival, settings, now_ms))
     }
 
-    /// The list as it is sent to members when it has changed.
+    /// The list as an event of its own.
     fn roster(&self, settings: &RoomSettings) -> UserList {
         let most = if self.is_large(settings) {
             limits::DIGEST_LIST_BYTES / SHORTEST_NAME_BYTES
@@ -72,12 +72,12 @@ impl Room {
         if self.is_large(settings) { cut(list) } else { list }
     }
 
-    /// Schedules the list for members that want it on change. Returns whether it was not scheduled before.
+    /// Schedules the list for the members that want it on change. Returns whether it was not scheduled before.
     pub(crate) fn owe_list(&mut self) -> bool {
         self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.owed, true)
     }
 
-    /// The scheduled list, if it has changed and the last one is long enough ago.
+    /// Takes the scheduled list, if it has changed and the last one is old enough.
     pub(crate) fn take_list(&mut self, settings: &RoomSettings, now_ms: u64) -> OwedList {
         let (version, wanted) = (self.version, self.lists_on_change > 0);
         let pushed = &mut self.rare().pushed;
@@ -94,7 +94,7 @@ impl Room {
         OwedList::Due(users)
     }
 
-    /// The list for a new member. If no other member wants lists, none is scheduled any more.
+    /// The list for a new member. If no other member wants lists, this unschedules them.
     pub(crate) fn list_for_newcomer(&mut self, settings: &RoomSettings, now_ms: u64) -> UserList {
         let users = self.roster(settings);
         if self.lists_on_change == 1 {
@@ -103,8 +103,7 @@ impl Room {
         users
     }
 
-    /// The next list waits in proportion to the length of this one, so that a member gets at most
-    /// [`limits::LIST_BYTES_PER_SECOND`].
+    /// Delays the next list in proportion to the length of this one, so that a member gets at most [`limits::LIST_BYTES_PER_SECOND`].
     fn note_pushed(&mut self, users: &UserList, settings: &RoomSettings, now_ms: u64) {
         let least = if self.is_large(settings) {
             settings.digest_every_ms
@@ -118,7 +117,7 @@ impl Room {
         pushed.wait_ms = (listed_bytes(users) * 1_000 / limits::LIST_BYTES_PER_SECOND).max(least);
     }
 
-    /// One page of the list, and where the next begins.
+    /// One page of the list, and the start of the next.
     pub(crate) fn page(&mut self, page: &Page, settings: &RoomSettings, now_ms: u64) -> (UserList, Option<UserName>) {
         let online = self.online();
         if page.after.is_none() && page.limit >= settings.presence_events_max {
@@ -139,14 +138,14 @@ impl Room {
 /// A name of one byte, between quotes and with a comma.
 const SHORTEST_NAME_BYTES: usize = 4;
 
-/// The front of a list, cut to the size that a digest may carry; the count stays exact.
+/// The beginning of a list, cut to the size that a digest may have. The count stays exact.
 pub(super) fn cut(list: UserList) -> UserList {
     let mut bytes = 0;
     let names = list
         .names
         .iter()
         .take_while(|name| {
-            // Between quotes, with a comma.
+            // Two quotes and a comma.
             bytes += name.as_str().len() + 3;
             bytes <= limits::DIGEST_LIST_BYTES
         })
@@ -155,8 +154,8 @@ pub(super) fn cut(list: UserList) -> UserList {
     UserList { names, ..list }
 }
 
-/// About the bytes of a list on the wire, in the longest form that is sent when it changes: each name twice, with 8 bytes
-/// around it, and with `，` and `：` in the place of `,` and `:`.
+/// The approximate length of a list in its longest wire form: each name twice, with 8 bytes around it, and with `，` and `：` in place of
+/// `,` and `:`.
 fn listed_bytes(users: &UserList) -> u64 {
     let each = |name: &UserName| {
         let longer = name.as_str().bytes().filter(|byte| matches!(byte, b',' | b':')).count();

@@ -1,12 +1,12 @@
-//! The numbers of a room's messages, and how a returning client resumes.
+//! How a room numbers its messages, and how a returning client resumes.
 
 use crate::chat::{GoOn, LogHead, Position, Since};
 
 #[derive(Debug)]
 pub(super) enum Log {
-    /// The room numbers its messages, in an epoch that ends with the room. Only the rings of the shards hold recent ones.
+    /// The room numbers its messages, in an epoch that ends with the room. Only the rings of the shards have recent ones.
     Ephemeral(Position),
-    /// The store numbers and keeps them. Boxed, because most rooms of a large server are ephemeral.
+    /// The store numbers and stores them. Boxed, because most rooms of a large server are ephemeral.
     Durable(Box<LogHead>),
 }
 

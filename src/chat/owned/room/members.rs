@@ -82,7 +82,7 @@ impl Members {
         }
     }
 
-    /// The sessions of the members for which this holds.
+    /// The sessions of the members that satisfy `such`.
     pub(super) fn sessions(&self, such: impl Fn(&Member) -> bool) -> Vec<SessionId> {
         match self {
             Self::Few(members) => {

@@ -2,10 +2,10 @@
 //!
 //! Invariants:
 //! - `users` has each user once, with the number of its sessions in `members`.
-//! - `shards` and `counts` hold the shards that have members, and the number on each.
+//! - `shards` and `counts` have the shards with members, and the number of members on each.
 //! - `lists_with_notices` and `lists_on_change` count the members that want such lists.
 //!
-//! Times are those of the wall clock. If it is set back, a time in the future counts as due.
+//! Times are those of the wall clock. If it goes back, a time in the future counts as due.
 
 mod digest;
 mod keys;
@@ -29,10 +29,10 @@ use crate::chat::{
 /// A room. State that only busy or large rooms need is boxed, because most rooms are small and idle.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// Grows with every change of the roster.
+    /// Increases with every change of the roster.
     version: u64,
     log: Log,
-    /// Messages whose answer from the store is outstanding; the room stays open for them.
+    /// Messages that the store has not answered yet; the room stays open for them.
     in_store: u32,
     members: Members,
     users: Roster,
@@ -40,7 +40,7 @@ pub(super) struct Room {
     counts: Vec<u32>,
     lists_with_notices: u32,
     lists_on_change: u32,
-    /// Numbers the users in the order of arrival.
+    /// Numbers the users in the order of their arrival.
     arrivals: u32,
     rare: Option<Box<Rare>>,
 }
@@ -57,9 +57,9 @@ pub(super) struct Renaming {
 #[derive(Debug, Default)]
 struct Rare {
     topic: Option<Arc<str>>,
-    /// Its key among the rooms that have no members and stay for their topic.
+    /// The key in [`OwnedRooms::vacant`](super::OwnedRooms).
     vacant_since: Option<u64>,
-    /// The lists of a large room in both orders, and when they were made.
+    /// The cached lists of a large room in both orders, each with its time.
     by_name: Option<(UserList, u64)>,
     by_arrival: Option<(UserList, u64)>,
     pushed: PushedList,
@@ -69,24 +69,23 @@ struct Rare {
     closing: Option<Closing>,
 }
 
-/// The operator closed the room while answers of the store were outstanding.
+/// The operator closed the room before the store had answered.
 #[derive(Debug)]
 struct Closing {
     /// Its members. They send nothing more here, and leave when the store has answered.
     sessions: Vec<SessionId>,
-    /// Messages from before the close whose answer is outstanding. The store answers for one room in order.
+    /// Messages from before the close that the store has not answered. It answers for one room in order.
     awaited: u32,
 }
 
 /// The last list that members got because it had changed.
 #[derive(Debug, Default)]
 struct PushedList {
-    /// The version of its roster; `None`: none was sent.
+    /// The version of its roster; `None`: there was none.
     version: Option<u64>,
     at: u64,
-    /// How long the next one waits, milliseconds.
+    /// Milliseconds until the next one may follow.
     wait_ms: u64,
-    /// Whether a list is scheduled.
     owed: bool,
 }
 
@@ -100,12 +99,10 @@ struct Owed {
 }
 
 impl Room {
-    /// A room without stored messages, in a new epoch.
     pub(super) fn ephemeral(epoch: u64) -> Self {
         Self::new(Log::Ephemeral(Position { epoch, seq: 0 }))
     }
 
-    /// A durable room with this log.
     pub(super) fn durable(head: LogHead) -> Self {
         Self::new(Log::Durable(Box::new(head)))
     }
@@ -150,7 +147,7 @@ impl Room {
         self.members.get(session).map(|member| member.user.clone())
     }
 
-    /// The sessions in the room whose user is not one of these.
+    /// The sessions whose user does not satisfy `admits`.
     pub(super) fn outsiders(&self, admits: impl Fn(&UserName) -> bool) -> Vec<SessionId> {
         self.members.sessions(|member| !admits(&member.user))
     }
@@ -179,7 +176,7 @@ impl Room {
         self.rare().topic = Some(topic).filter(|topic| !topic.is_empty());
     }
 
-    /// Adds a member; whether it is the first session of its user here.
+    /// Adds a member. Returns whether it is the first session of its user here.
     pub(super) fn add(&mut self, session: SessionId, member: Member) -> bool {
         if let Some(wanting) = self.wanting(member.lists) {
             *wanting += 1;
@@ -198,7 +195,7 @@ impl Room {
         first
     }
 
-    /// Removes a member; whether it was the last session of its user here.
+    /// Removes a member. Returns whether it was the last session of its user here.
     pub(super) fn remove(&mut self, session: SessionId) -> Option<(Member, bool)> {
         let member = self.members.remove(session)?;
         if let Some(wanting) = self.wanting(member.lists) {
@@ -228,7 +225,7 @@ impl Room {
         }
         let old = std::mem::replace(&mut member.user, new.clone());
         let tag = member.tag;
-        // A user who takes another name keeps the rank in the order of arrival.
+        // A renamed user keeps the arrival.
         let place = self.users.remove(&old);
         let old_gone = place.is_some();
         self.arrivals = self.arrivals.wrapping_add(1);
@@ -242,39 +239,38 @@ impl Room {
         })
     }
 
-    /// Counts a message that was sent to the store.
+    /// Counts a message that goes to the store.
     pub(super) fn store_one(&mut self) {
         self.in_store += 1;
     }
 
-    /// The store did not take the newest message.
+    /// Uncounts the newest message, because the store's queue was full.
     pub(super) fn given_back(&mut self) {
         self.in_store = self.in_store.saturating_sub(1);
     }
 
-    /// Whether an answer of the store is outstanding.
     pub(super) fn awaits_store(&self) -> bool {
         self.in_store > 0
     }
 
-    /// Whether it has no members and no outstanding answers.
+    /// Whether it has neither members nor messages in the store.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty() && self.in_store == 0
     }
 
-    /// Makes these sessions leave when all outstanding answers have arrived.
+    /// Makes these sessions leave when the store has answered for all messages.
     pub(super) fn close_after_store(&mut self, sessions: Vec<SessionId>) {
         let awaited = self.in_store;
         self.rare().closing = Some(Closing { sessions, awaited });
     }
 
-    /// Whether the session is one of those that a close makes leave.
+    /// Whether the session leaves with the close.
     pub(super) fn is_leaving(&self, session: SessionId) -> bool {
         let closing = self.rare.as_ref().and_then(|rare| rare.closing.as_ref());
         closing.is_some_and(|closing| closing.sessions.contains(&session))
     }
 
-    /// Counts one answer of the store. Returns the sessions that leave now, if it was the last before a close.
+    /// Counts one answer of the store. If it was the last one before a close, returns the sessions that leave.
     pub(super) fn settled(&mut self) -> Vec<SessionId> {
         self.in_store = self.in_store.saturating_sub(1);
         let Some(rare) = &mut self.rare else { return Vec::new() };
@@ -289,7 +285,7 @@ impl Room {
         self.rare.as_ref().is_some_and(|rare| rare.topic.is_some())
     }
 
-    /// Its key among the rooms that stay for their topic changes; the one before.
+    /// Sets the key in [`OwnedRooms::vacant`](super::OwnedRooms), and returns the previous one.
     pub(super) fn set_vacant_since(&mut self, key: Option<u64>) -> Option<u64> {
         match (key, &mut self.rare) {
             (None, None) => None,
@@ -297,7 +293,7 @@ impl Room {
         }
     }
 
-    /// The event for the others when a user's first session joins.
+    /// The event that announces a user's first session.
     pub(super) fn came(&mut self, user: UserName, settings: &RoomSettings, now_ms: u64) -> Happening {
         Happening::Came {
             user,
@@ -307,7 +303,7 @@ impl Room {
         }
     }
 
-    /// The event for the others when a user's last session leaves.
+    /// The event that announces the end of a user's last session.
     pub(super) fn went(&mut self, user: UserName, how: Departure, settings: &RoomSettings, now_ms: u64) -> Happening {
         Happening::Went {
             user,
@@ -318,7 +314,7 @@ impl Room {
         }
     }
 
-    /// If the key of this message was used before: the position of that message, or the refusal of this one.
+    /// If the key of this message was used before, returns the position of that message, or a refusal.
     pub(super) fn known_key(
         &self,
         message: &NewMessage,
@@ -334,7 +330,7 @@ impl Room {
         }
     }
 
-    /// Records the wishes of a member's dialect. Returns whether it is a member.
+    /// Records the wishes of a member's dialect. Returns whether the session is a member.
     pub(super) fn describe(&mut self, session: SessionId, sees_own_going: bool, lists: Lists) -> bool {
         let Some(member) = self.members.get_mut(session) else {
             return false;

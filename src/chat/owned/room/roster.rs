@@ -1,4 +1,4 @@
-//! The users of a room, each once: in the order of names, and of their arrival.
+//! The users of a room, in the order of names and of arrival.
 
 use std::sync::Arc;
 
@@ -7,19 +7,18 @@ use crate::{
     limits,
 };
 
-/// The users of a room in the order of names, each with the number of sessions and of the arrival. A sorted vector while it is small (most rooms
-/// are), a tree above [`limits::ROSTER_VECTOR`].
+/// The users of a room in the order of names, each with its number of sessions and its arrival. A sorted vector while it is small, as in
+/// most rooms, and a tree above [`limits::ROSTER_VECTOR`].
 #[derive(Debug)]
 pub(super) enum Roster {
     Few(Vec<(UserName, Seat)>),
     Many(std::collections::BTreeMap<UserName, Seat>),
 }
 
-/// A user in a room.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seat {
     sessions: u32,
-    /// Grows from user to user.
+    /// Increases from user to user.
     arrival: u32,
 }
 
@@ -64,7 +63,7 @@ impl Roster {
         }
     }
 
-    /// Removes a session. Returns the user's rank in the order of arrival, if it was the last one.
+    /// Removes a session. If it was the user's last one, returns the arrival.
     pub(super) fn remove(&mut self, user: &UserName) -> Option<u32> {
         let seat = match self {
             Self::Few(users) => {
@@ -131,7 +130,7 @@ impl Roster {
     }
 }
 
-/// The first `limit` of these users by their arrival. Only they are sorted: a room of 10,000 is cut at 500.
+/// The first `limit` of these users by their arrival. Selects before it sorts: a room of 10,000 is cut at 500.
 fn first_come<'a>(users: impl Iterator<Item = (u32, &'a UserName)>, limit: usize) -> Arc<[UserName]> {
     let mut users: Vec<(u32, &UserName)> = users.collect();
     if limit == 0 {
