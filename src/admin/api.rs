@@ -25,15 +25,15 @@ use crate::{
 pub(crate) struct Api {
     shards: Arc<Shards>,
     groups: action::Settings,
-    /// Locked while a room is set, so that the file and the shards apply changes in the same order.
+    /// Locked during a change, so that the file and the shards apply changes in the same order.
     standing: Mutex<StandingRooms>,
 }
 
-/// An answer, or an error as the answer.
+/// Errors are answers too.
 type Outcome = Result<HttpAnswer, HttpAnswer>;
 
 impl Api {
-    /// `groups` maps the groups of the dialect `action` to rooms; `standing` are the rooms that the operator set earlier.
+    /// `groups` maps the groups of the dialect `action` to rooms.
     pub(crate) fn new(shards: Arc<Shards>, groups: action::Settings, standing: StandingRooms) -> Self {
         Self {
             shards,
@@ -158,7 +158,7 @@ impl Api {
             .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(status, &room_json(&name, &details))),
-            // Another request closed it meanwhile.
+            // Another request has closed it.
             None => Err(no_room(&name)),
         }
     }
@@ -304,7 +304,7 @@ fn unanswered(unanswered: Unanswered) -> HttpAnswer {
     HttpAnswer::error(StatusCode::SERVICE_UNAVAILABLE, sentence)
 }
 
-/// The request took effect, but the file was not written, so a restart undoes it.
+/// The error for a change that took effect but was not written to the file, so that a restart undoes it.
 fn not_written(standing: &StandingRooms, error: &io::Error) -> HttpAnswer {
     let file = standing.file().map(Path::display);
     let sentence = format!(

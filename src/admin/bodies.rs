@@ -12,7 +12,7 @@ use crate::{
     shard::SessionEntry,
 };
 
-/// The body of a PUT of a room: a missing field leaves its value unchanged.
+/// The body of a PUT of a room. A missing field leaves its value unchanged.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoomBody {
@@ -46,7 +46,7 @@ enum User {
     Name(String),
 }
 
-/// Reads a body; no body is an empty object.
+/// Parses a body. An empty one counts as an empty object.
 pub(super) fn body<T: de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpAnswer> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is invalid: {error}")))

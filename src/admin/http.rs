@@ -20,13 +20,12 @@ pub(crate) trait Handler: Send + Sync + 'static {
 /// A request to a [`Handler`].
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// GET, POST, PUT or DELETE.
     pub(crate) method: Method,
-    /// The path behind `/api/`, still percent-encoded.
+    /// The path after `/api/`, still percent-encoded.
     pub(crate) path: String,
-    /// The text behind the question mark, still percent-encoded.
+    /// The query without the question mark, still percent-encoded.
     pub(crate) query: Option<String>,
-    /// Whole, at most [`crate::limits::ADMIN_BODY_BYTES`].
+    /// At most [`crate::limits::ADMIN_BODY_BYTES`].
     pub(crate) body: Bytes,
 }
 

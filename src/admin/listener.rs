@@ -1,4 +1,4 @@
-//! Accepts on the admin address, bounds what a connection may cost, and answers health and metrics.
+//! Accepts connections on the admin address, bounds their cost, and answers health and metrics.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use crate::{
     observe::{CONTENT_TYPE, Metrics, Need, Readiness, Watch},
 };
 
-/// The admin listener, before it listens.
+/// The configured admin listener. [`AdminListener::start`] opens it.
 pub(crate) struct AdminListener<H> {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
@@ -32,7 +32,7 @@ pub(crate) struct AdminListener<H> {
     connections: usize,
 }
 
-/// The running listener. It ends with [`AdminThread::stop`], or with the process.
+/// The running admin listener. [`AdminThread::stop`] ends it.
 #[derive(Debug)]
 pub(crate) struct AdminThread {
     address: SocketAddr,
@@ -51,7 +51,7 @@ impl<H: Handler> AdminListener<H> {
         }
     }
 
-    /// Serves at most this many connections at once; more replace silent ones, or wait in the backlog.
+    /// Limits the connections at once. Further ones evict silent ones, or wait in the backlog.
     #[must_use]
     pub(crate) fn connections(mut self, most: usize) -> Self {
         self.connections = most;
@@ -101,17 +101,16 @@ impl<H: Handler> AdminListener<H> {
 }
 
 impl AdminThread {
-    /// Its address, with the port that the system chose if the setting was 0.
+    /// The bound address. Its port is the system's choice if the setting was 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A watch over the thread.
     pub(crate) fn watch(&self) -> Watch {
         self.watch.clone()
     }
 
-    /// Ends it and drops unfinished answers.
+    /// Ends the thread and drops unfinished answers.
     pub(crate) fn stop(self) {
         // Either fails only if the thread has ended already.
         let _ = self.stop.send(true);
@@ -140,12 +139,12 @@ async fn serve<H: Handler>(
     };
     tokio::select! {
         () = accepting => {}
-        // An error means that the handle is gone: then the listener runs until the process ends.
+        // The handle was dropped: the listener runs until the process ends.
         () = async { if stopped.wait_for(|stop| *stop).await.is_err() { std::future::pending().await } } => {}
     }
 }
 
-/// Serves one connection: one request, and its answer.
+/// Serves one request of a connection.
 async fn connection<H: Handler>(stream: TcpStream, admin: Arc<AdminListener<H>>, slot: Arc<Slot>) {
     let service = service_fn(|request| {
         let (admin, slot) = (admin.clone(), slot.clone());
@@ -163,7 +162,7 @@ async fn connection<H: Handler>(stream: TcpStream, admin: Arc<AdminListener<H>>,
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         biased;
-        // An error concerns this peer alone.
+        // Errors concern only this peer.
         _ = timeout(limits::ADMIN_CONNECTION_TIME, connection) => {}
         () = slot.evicted() => {}
     }

@@ -9,7 +9,7 @@ use crate::{
     limits,
 };
 
-/// The target of a path.
+/// The resource of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// `rooms`
@@ -31,7 +31,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Parses the path behind `/api/`. `group` maps a group to its room.
+    /// Parses the path after `/api/`. `group` maps a group to its room.
     pub(super) fn parse(path: &str, group: impl Fn(&str) -> Result<RoomName, NameFault>) -> Result<Self, HttpAnswer> {
         let parts = path
             .split('/')
@@ -63,7 +63,7 @@ impl Route {
         })
     }
 
-    /// The methods that it serves.
+    /// The methods of the resource.
     pub(super) const fn methods(&self) -> &'static str {
         match self {
             Self::Rooms | Self::Sessions => "GET",
@@ -75,7 +75,7 @@ impl Route {
     }
 }
 
-/// The page that the request selects with `after` and `limit`.
+/// The page that `after` and `limit` select.
 pub(super) fn paging(call: &Call) -> Result<Page, HttpAnswer> {
     let most = limits::ADMIN_PAGE_ENTRIES;
     let limit = match parameter(call, "limit") {
@@ -94,7 +94,7 @@ pub(super) fn paging(call: &Call) -> Result<Page, HttpAnswer> {
     })
 }
 
-/// The page of a request without `after` and `limit`.
+/// The page without `after` and `limit`.
 pub(super) fn first_page() -> Page {
     Page {
         order: ListOrder::Name,
@@ -103,7 +103,7 @@ pub(super) fn first_page() -> Page {
     }
 }
 
-/// One parameter of the query, decoded; one that is not UTF-8 counts as missing.
+/// A parameter of the query, decoded. `None` if it is missing or not UTF-8.
 pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
     call.query.as_deref()?.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

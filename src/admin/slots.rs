@@ -22,14 +22,14 @@ use crate::limits;
 
 pub(super) struct ConnectionSlots {
     free: Arc<Semaphore>,
-    /// The oldest first.
+    /// Oldest first.
     taken: VecDeque<Weak<Slot>>,
 }
 
 /// The slot of one connection; dropping it frees the slot.
 pub(super) struct Slot {
     since: Instant,
-    /// Its request is complete, and the server is answering it.
+    /// Whether the server is answering its request.
     busy: AtomicBool,
     evict: Notify,
     _permit: OwnedSemaphorePermit,
@@ -43,7 +43,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// Waits for a free slot, and evicts a silent connection if need be. Never `None`: nothing closes the semaphore.
+    /// Waits for a free slot, and evicts a silent connection if necessary. Never `None`: nothing closes the semaphore.
     pub(super) async fn take(&mut self) -> Option<Arc<Slot>> {
         let permit = loop {
             let (since, silent) = self.silent();
@@ -63,8 +63,8 @@ impl ConnectionSlots {
         Some(slot)
     }
 
-    /// Makes room for another connection when descriptors run out before the slots do: evicts the oldest silent connection, or
-    /// pauses if none has been silent for long enough.
+    /// Called when descriptors run out before the slots do: evicts the oldest silent connection, or pauses if none has been silent for
+    /// long enough.
     pub(super) async fn make_room(&mut self) {
         let (since, silent) = self.silent();
         let (due, soon) = (
@@ -77,8 +77,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// The oldest slot that is not busy and the time since when it has been taken; that time is now if all are busy. The reference is
-    /// weak, because a strong one would keep the slot taken while the caller waits.
+    /// The oldest slot that is not busy, and since when it has been taken (now, if all are busy). The reference is weak, because a strong
+    /// one would keep the slot taken while the caller waits.
     fn silent(&mut self) -> (Instant, Weak<Slot>) {
         self.taken.retain(|slot| slot.strong_count() > 0);
         let mut slots = self.taken.iter().filter_map(Weak::upgrade);
@@ -89,7 +89,7 @@ impl ConnectionSlots {
     }
 }
 
-/// Asks a connection to close, and waits until it has, unless its request arrives first.
+/// Asks a connection to close, and waits until it has closed or its request has arrived.
 async fn evict(slot: &Weak<Slot>) {
     while let Some(slot) = slot.upgrade().filter(|slot| !slot.is_busy()) {
         slot.evict.notify_one();
@@ -99,9 +99,9 @@ async fn evict(slot: &Weak<Slot>) {
 }
 
 impl Slot {
-    /// Does work during which the connection cannot be evicted.
+    /// Runs `work` during which the connection cannot be evicted.
     pub(super) async fn while_busy<F: Future>(&self, work: F) -> F::Output {
-        // Relaxed: one thread, and nothing is ordered by it.
+        // Relaxed: one thread.
         self.busy.store(true, Ordering::Relaxed);
         let done = work.await;
         self.busy.store(false, Ordering::Relaxed);

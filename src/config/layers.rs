@@ -1,4 +1,4 @@
-//! Layers of settings: a value of a higher layer hides those below it.
+//! Layers of settings: a value in a higher layer hides those below it.
 //!
 //! Invariant: every value of every layer is checked, a hidden one too, and all mistakes are collected.
 
@@ -9,7 +9,7 @@ use super::{
     value::{Raw, Value},
 };
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The table of settings.
@@ -17,7 +17,7 @@ pub enum Source {
     /// A line of a file.
     File {
         file: String,
-        /// From 1.
+        /// Counted from 1.
         line: usize,
     },
     /// A variable of the environment.
@@ -34,7 +34,7 @@ pub struct Mistake {
     pub sentence: String,
 }
 
-/// A setting as it is in force.
+/// The value in force of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
     /// The key of the setting: `group.name`.
@@ -53,7 +53,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Adds a value above the present ones.
+    /// Adds a value on top.
     pub(super) fn add(&mut self, setting: &'static Setting, source: Source, raw: Raw) {
         self.values.push((setting, source, raw));
     }
@@ -62,7 +62,7 @@ impl Layers {
         self.mistakes.push(Mistake { source, sentence });
     }
 
-    /// The value of the topmost layer that has one. Collects the mistakes of all layers.
+    /// The value of the topmost layer with one. Collects the mistakes of all layers.
     pub(super) fn resolve<T: Value>(&mut self, setting: &'static Setting) -> T {
         let mut resolved: Option<(T, Source)> = None;
         for (_, source, raw) in self.values.iter().filter(|(of, ..)| std::ptr::eq(*of, setting)) {
@@ -120,7 +120,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// The default of a setting; a test reads all of them.
+/// The default of a setting; a test parses all of them.
 fn default<T: Value>(setting: &'static Setting) -> T {
     match T::read(&Raw::text(setting.default), setting.bounds) {
         Ok(value) => value,

@@ -1,7 +1,6 @@
-//! `log.filter`: which lines the server log has.
+//! `log.filter`: selects the lines of the server log.
 //!
-//! Invariant: every part of a filter can select a line. The log has only lines that some part selects, so a misspelt level or target
-//! would silence it.
+//! Invariant: every part of a filter can select a line, so a misspelt level or target, which would silence the log, is refused.
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 

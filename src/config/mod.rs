@@ -1,8 +1,7 @@
 //! Settings: defaults, overridden by a TOML file, then by `PLAZA_…` variables, then by flags.
 //!
-//! Invariants: a [`Config`] is typed, within its bounds and consistent; all mistakes of all sources are reported at once, each with
-//! its place, what was seen, the bound and the fix; the source of each value is known. It never guesses: an unknown key is a
-//! mistake.
+//! Invariants: a [`Config`] is typed, within its bounds and consistent; all mistakes of all sources are reported at once, each with its
+//! place, what was seen, the bound and the fix; the source of each value is known. An unknown key is a mistake: nothing is guessed.
 //!
 //! `setting` describes one setting, `table` defines all of them. `value` and `scalars` read and show values, `layers` holds them
 //! by source, and `sources` reads the sources.
@@ -35,11 +34,11 @@ use crate::{
 };
 use layers::Layers;
 
-/// The settings in force, and where each came from.
+/// The settings in force, and their sources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     pub config: Config,
-    /// Each of them as text, in the order of the table.
+    /// Each as text, in the order of the table.
     pub in_force: Vec<InForce>,
 }
 
@@ -56,7 +55,7 @@ pub struct Changed {
     pub before: String,
     /// Now, as TOML.
     pub now: String,
-    /// Whether a running server can follow.
+    /// Whether a running server can apply it.
     pub change: Change,
 }
 
@@ -92,7 +91,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// The directory of log files; `None` if nothing may be written to the disk.
+    /// The directory of log files; `None` if the disk must not be written.
     pub fn log_dir(&self) -> Option<PathBuf> {
         if self.log.dir.is_absolute() {
             Some(self.log.dir.clone())
@@ -119,7 +118,7 @@ impl Default for Config {
 }
 
 impl Http {
-    /// Whether this is the address of a trusted proxy. An IPv4 address written as IPv6 counts as IPv4.
+    /// Whether this is the address of a trusted proxy. An IPv4 address in IPv6 form counts as IPv4.
     pub fn trusts(&self, address: SocketAddr) -> bool {
         let address = address.ip().to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
@@ -146,7 +145,7 @@ impl Chat {
         let mut access = Access::new(groups);
         let action = self.action();
         for (group, members) in &self.action_members {
-            // Groups that cannot be rooms are refused when the settings are checked.
+            // The check of the settings has refused groups that cannot be rooms.
             if let Ok(room) = action.room(World::Common, group) {
                 access.set(room, Some(members.0.clone()));
             }
@@ -192,7 +191,7 @@ pub fn read_file(path: &str) -> Result<String, String> {
     })
 }
 
-/// Refuses settings that are valid one by one and contradict each other.
+/// Refuses settings that contradict each other.
 fn check_together(config: &Config, layers: &mut Layers) {
     let Config {
         server,

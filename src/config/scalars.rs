@@ -1,6 +1,6 @@
-//! Reads each kind of value from text, and shows it as text that reads as the same value.
+//! Parses each kind of value from text, and formats it as text that parses to the same value.
 //!
-//! Durations and sizes are parsed here, and not by `humantime` and `bytesize`; ARCHITECTURE.md has the reasons.
+//! Durations and sizes are parsed here instead of by `humantime` and `bytesize`; ARCHITECTURE.md has the reasons.
 
 use std::{
     cmp::Ordering,
@@ -275,7 +275,7 @@ impl Scalar for RoomPattern {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        // Stars are good characters of a name, so that a pattern is what a name is.
+        // Stars are valid in names, so a pattern is parsed as a name.
         let name = RoomName::parse(text).map_err(|fault| format!("which cannot be a room: {fault}"))?;
         Ok(Self(name.as_str().to_owned()))
     }

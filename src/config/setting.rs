@@ -15,7 +15,7 @@ pub struct Setting {
     pub bounds: Option<(&'static str, &'static str)>,
     /// Whether it is a list or a table: a repeated flag then adds an entry instead of replacing the value.
     pub parts: bool,
-    /// Its own flag; every setting has `--set` besides.
+    /// Its own flag. `--set` works for every setting.
     pub flag: Option<Flag>,
     /// When a change takes effect.
     pub change: Change,
@@ -42,7 +42,7 @@ pub enum Change {
 }
 
 impl Setting {
-    /// The key in `--set` and in messages: `group.name`.
+    /// `group.name`, as in `--set` and in messages.
     pub fn key(&self) -> String {
         format!("{}.{}", self.group, self.name)
     }

@@ -1,6 +1,6 @@
 //! Reads the sources of settings into [`Layers`]: the file, the environment, the flags.
 //!
-//! A key that does not exist is a mistake, with the nearest key that does as advice. Nothing here does I/O.
+//! For an unknown key, the mistake suggests the nearest known one. Nothing here does I/O.
 
 use std::ops::Range;
 
@@ -18,9 +18,9 @@ use super::{
 pub struct Sources {
     /// The file's name, for messages, and its content.
     pub file: Option<(String, String)>,
-    /// The variables of the environment; those that do not begin with `PLAZA_` are ignored.
+    /// All variables of the environment. Only those that begin with `PLAZA_` count.
     pub environment: Vec<(String, String)>,
-    /// The flags, in their order.
+    /// In their order.
     pub flags: Vec<FlagValue>,
 }
 
@@ -31,7 +31,7 @@ pub struct FlagValue {
     pub flag: String,
     /// The key of the setting: `group.name`.
     pub key: String,
-    /// Its value; several values of one list setting make one list.
+    /// Several values of one list setting form one list.
     pub text: String,
 }
 
@@ -156,7 +156,7 @@ fn raw(content: &str, span: Range<usize>, value: &DeValue<'_>, depth: usize) -> 
     }
 }
 
-/// A number as Rust reads it (TOML allows `1_000` and `0x10`); anything else as it stands.
+/// A number in Rust's syntax (TOML allows `1_000` and `0x10`); anything else as it stands.
 fn bare(source: &str, value: &DeValue<'_>) -> String {
     match value {
         DeValue::Integer(integer) => match i128::from_str_radix(integer.as_str(), integer.radix()) {
@@ -225,8 +225,8 @@ fn changes(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Variables that the user did not set as settings: the one that names the file, the commit from the build, and those that
-/// Kubernetes gives to each container beside a service called `plaza`.
+/// Variables that are no settings: the one that names the file, the commit from the build, and those that Kubernetes gives to each
+/// container beside a service called `plaza`.
 fn not_ours(name: &str) -> bool {
     name == CONFIG_VARIABLE
         || matches!(name, "PLAZA_COMMIT" | "PLAZA_PROFILE")

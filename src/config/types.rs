@@ -1,4 +1,4 @@
-//! The types of settings that no other module has.
+//! Types of settings that belong to no other module.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -7,7 +7,6 @@ use crate::{
     codec::DIALECTS,
 };
 
-/// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteCount(pub u64);
 
@@ -43,7 +42,7 @@ pub struct UserNames(pub BTreeSet<UserName>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomPattern(pub(super) String);
 
-/// Which log lines are written: a level, or `target=level` pairs as in `info,plaza::history=debug`.
+/// Selects log lines: a level, or `target=level` pairs as in `info,plaza::history=debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(pub(super) String);
 
@@ -67,7 +66,7 @@ impl DialectName {
 }
 
 impl RoomPattern {
-    /// Whether the room matches. The worst case takes time in the product of both lengths, which are bounded.
+    /// Whether the room matches. Takes time in the product of both lengths, which are bounded.
     pub fn matches(&self, room: &RoomName) -> bool {
         let (mut rest, mut first) = (room.as_str(), true);
         let mut parts = self.0.split('*').peekable();

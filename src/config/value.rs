@@ -1,4 +1,4 @@
-//! Reads the value of a setting from a file, a variable or a flag, and shows it as TOML.
+//! Parses the value of a setting from a file, a variable or a flag, and formats it as TOML.
 //!
 //! Every value can be written as text, so that one reader serves all sources: a TOML number is its text, `a,b` in a variable is the
 //! list `["a", "b"]`, and `1=lobby,2=games` the table with these two keys.
@@ -29,7 +29,7 @@ pub(super) enum Form {
 /// Why a value was refused: completes the sentence "`key` is `seen`, …".
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fault {
-    /// The line, if it is not that of the setting.
+    /// The line, if it differs from that of the setting.
     pub(super) line: Option<usize>,
     /// The wrong part, as written.
     pub(super) seen: String,
@@ -43,7 +43,7 @@ pub(super) trait Scalar: Sized + Clone + PartialEq {
     fn kind() -> String;
     /// Parses the text, or says what is wrong with it ("which …").
     fn parse(text: &str) -> Result<Self, String>;
-    /// The text that `parse` reads as the same value.
+    /// Text that `parse` reads as the same value.
     fn show(&self) -> String;
     /// Whether TOML writes it in quotes.
     fn quoted() -> bool {
@@ -69,7 +69,7 @@ pub(super) trait Value: Sized + Clone + PartialEq {
 }
 
 impl Raw {
-    /// Text without a line: what a variable or a flag holds.
+    /// Text from a variable or a flag.
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self {
             line: None,
@@ -292,7 +292,7 @@ fn cut(text: String) -> String {
     }
 }
 
-/// Switches a setting off.
+/// Turns a setting off.
 pub(super) const OFF: &str = "off";
 /// A message repeats at most this much of a value.
 const SEEN_CHARS: usize = 80;

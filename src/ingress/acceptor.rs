@@ -1,6 +1,6 @@
 //! One thread accepts for all listeners and passes each socket to the least-loaded shard.
 //!
-//! Invariant: it never takes the descriptors that health checks, store and logs need. When the others run out, it waits with exponential
+//! Invariant: it leaves enough descriptors to health checks, the store and the logs. When its own run out, it waits with exponential
 //! backoff.
 
 use std::{
@@ -29,12 +29,11 @@ pub(crate) struct Acceptor {
     watches: Vec<Watch>,
 }
 
-/// Takes accepted sockets.
 pub(crate) trait Receive: Clone + Send + 'static {
-    /// Takes a socket, or returns it if there is no room now.
+    /// Takes a socket, or returns it if there is no room.
     fn place(&self, arrived: Arrived) -> Result<(), Arrived>;
 
-    /// Sockets that were taken and are still open.
+    /// The number of open sockets.
     fn connections(&self) -> usize;
 }
 
@@ -67,7 +66,6 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Acceptor {
-    /// Starts accepting.
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
@@ -109,7 +107,7 @@ impl Acceptor {
                         accepting.await;
                     });
                 }
-                // Asked to stop, or dropped.
+                // Stopped or dropped.
                 let _ = stopped.await;
             });
         })?;
@@ -120,16 +118,16 @@ impl Acceptor {
         })
     }
 
-    /// Watches over its thread and the task of each listener.
+    /// Watches over the thread and the task of each listener.
     pub(crate) fn watches(&self) -> &[Watch] {
         &self.watches
     }
 
-    /// Closes the listeners; the system refuses later connections.
+    /// Closes the listeners.
     pub(crate) fn stop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed already.
+            // The panic has been printed already.
             let _ = thread.join();
         }
     }
@@ -141,7 +139,7 @@ impl Drop for Acceptor {
     }
 }
 
-/// Accepts until the runtime ends, or returns if the listener cannot be watched.
+/// Accepts until the runtime ends. Returns if the listener cannot be watched.
 async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most: usize, metrics: Arc<Metrics>) {
     let listener = match readiness::watch(mio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,
@@ -180,7 +178,7 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
                         peer,
                         listener: number,
                     };
-                    // The queues of all shards are full; further connections wait in the backlog.
+                    // The queues of all shards are full. Further connections wait in the backlog.
                     while let Err(back) = shards.place(arrived) {
                         arrived = back;
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -190,7 +188,7 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
                     ready.clear_ready();
                     break;
                 }
-                // The client gave up meanwhile (accept(2)).
+                // The client gave up (accept(2)).
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -213,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes nobody: the thread or task that asks panics.
+    /// Panics on use, and with it the thread or task that asks.
     #[derive(Clone)]
     struct Panics;
 
@@ -273,7 +271,7 @@ mod tests {
     fn accepted_sockets_send_small_frames_at_once() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        // Connected means that it is in the backlog.
+        // A connected socket is in the backlog.
         let (accepted, _) = listener.accept().unwrap();
         assert!(accepted.nodelay().unwrap());
     }

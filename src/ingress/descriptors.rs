@@ -19,7 +19,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// For this process, with this many shards and listeners.
+    /// The shares of this process, with this many shards and listeners.
     pub(crate) fn of_process(shards: usize, listeners: usize) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -37,8 +37,8 @@ impl Descriptors {
     }
 }
 
-/// Descriptors that the server itself has open while it runs. Counting them at the start would miss some: new threads open theirs
-/// later, and the store opens some with its first query.
+/// Descriptors of the server itself. Counting the open ones at the start would miss some: new threads open theirs later, and the store
+/// opens some with its first query.
 fn own(shards: usize, listeners: usize) -> usize {
     limits::DESCRIPTORS_OWN + limits::DESCRIPTORS_OF_SHARD * shards + listeners
 }

@@ -19,7 +19,6 @@ use crate::{
     shard::{OperatorRoomRequest, Shards},
 };
 
-/// A page about groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
     /// The users of a group.
@@ -73,10 +72,10 @@ impl Page {
     }
 }
 
-/// A code of document 003's table, and its text.
+/// A code of document 003, and its text.
 type Failed = (u16, &'static str);
 
-/// The default is group 1, as in the pages, of the first app.
+/// The default is group 1 of the first app, as in the pages.
 async fn users(
     group: Option<&str>,
     app: Option<&str>,
@@ -144,7 +143,7 @@ fn ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     list
 }
 
-/// Whether the id is written as a number: decimal, without leading zeros, and below 2^53.
+/// Whether an id is written as a number: decimal, without leading zeros, below 2^53.
 fn is_number(id: &str) -> bool {
     id.bytes().all(|byte| byte.is_ascii_digit())
         && (id == "0" || !id.starts_with('0'))

@@ -44,20 +44,20 @@ pub(crate) struct HttpServer {
     site: Arc<Site>,
 }
 
-/// A request that got the answer 101.
+/// A request with the answer 101.
 struct Upgrading {
     handshake: Handshake,
     dialect: Option<DialectId>,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
     /// A WebSocket whose dialect is known.
     Dialect(DialectId),
     /// A WebSocket whose dialect is to be detected.
     Plain,
-    /// A path under `/ws/` that names no dialect.
+    /// A path under `/ws/` without a known dialect.
     UnknownDialect(&'a str),
     /// A page, or 404.
     Page,
@@ -105,7 +105,7 @@ impl HttpServer {
             );
         let enough = async {
             tokio::select! {
-                // A drain does not wait for browsers that keep connections alive.
+                // A drain does not wait for idle keep-alive connections.
                 _ = draining.wait_for(|draining| *draining) => Over::Idle,
                 over = patience.over() => over,
             }
@@ -246,7 +246,7 @@ impl HttpServer {
         }
     }
 
-    /// The pages of document 003 about groups, which ask the shards.
+    /// The group pages of document 003, which query the shards.
     async fn groups_page(&self, request: &Request<Incoming>, local: &Local) -> Option<Response<Full<Bytes>>> {
         let page = groups::Page::at(&single_slashes(request.uri().path()))?;
         if !self.legacy_pages() || request.method() != Method::GET {
@@ -263,7 +263,7 @@ impl HttpServer {
     }
 
     fn legacy_pages(&self) -> bool {
-        // Relaxed: nothing is ordered by it.
+        // Relaxed: no other data depends on it.
         self.site.legacy_pages.load(Ordering::Relaxed)
     }
 

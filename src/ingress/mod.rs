@@ -34,15 +34,15 @@ use crate::{
 /// The part of ingress that all shards share.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// By number.
+    /// Indexed by their number.
     pub(crate) listeners: Vec<Listener>,
-    /// Which requests to trust, and how long they may take; changes while the server runs.
+    /// Which requests to trust, and their timeouts; changes while the server runs.
     pub(crate) http: ArcSwap<Http>,
-    /// Which group of the dialect `action` is which room.
+    /// Maps the groups of the dialect `action` to rooms.
     pub(crate) groups: action::Settings,
     /// Whether to serve the pages of the older systems; changes while the server runs.
     pub(crate) legacy_pages: AtomicBool,
-    /// Becomes true when the server begins to drain.
+    /// True once the server drains.
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) metrics: Arc<Metrics>,
 }

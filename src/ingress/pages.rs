@@ -15,7 +15,7 @@ use hyper::{
 };
 use rust_embed::RustEmbed;
 
-/// Everything that a browser may load, without tests and their tools.
+/// Every file for browsers, without tests and tools.
 #[derive(RustEmbed)]
 #[folder = "web/"]
 #[include = "*.html"]

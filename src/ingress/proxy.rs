@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: the header in which a proxy names the client, before the client's own bytes.
 //!
-//! Invariants: anything that is not exactly a header is refused, and [`read`] consumes no byte after it. This module never
-//! decides whether the peer is a trusted proxy: the caller does, before.
+//! Invariants: anything that is not exactly a header is refused, and [`read`] consumes no byte after it. This module does not decide
+//! whether the peer is a trusted proxy: the caller does that first.
 //!
 //! Source: HAProxy's "The PROXY protocol, versions 1 & 2".
 

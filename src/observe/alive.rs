@@ -1,17 +1,16 @@
 //! Watches threads and tasks, so that none ends unnoticed.
 //!
-//! A thread owns its [`Alive`] while it runs and drops it when it ends, by a return or a panic, and a [`Watch`] notices that. This
-//! costs the thread nothing, and no exit path can forget it.
+//! A thread owns an [`Alive`] and drops it when it ends, by a return or a panic. The [`Watch`] notices that. This costs the thread
+//! nothing, and no exit path can forget it.
 
 use std::sync::{Arc, Weak};
 
-/// Owned by a thread or a task while it runs.
 #[derive(Debug)]
 pub struct Alive {
     _held: Arc<()>,
 }
 
-/// Sees whether a thread or a task still runs. Clones watch the same one.
+/// Shows whether a thread or a task still runs. Clones watch the same one.
 #[derive(Debug, Clone)]
 pub struct Watch {
     part: String,
@@ -29,7 +28,7 @@ pub enum Need {
 }
 
 impl Watch {
-    /// Watches a part; its name completes "… has ended".
+    /// Watches a part. Its name completes "… has ended".
     pub fn over(part: impl Into<String>, need: Need) -> (Alive, Self) {
         let held = Arc::new(());
         let watch = Self {
@@ -52,7 +51,7 @@ impl Watch {
         self.alive.strong_count() == 0
     }
 
-    /// The operator's message after the part has ended by itself.
+    /// The message for the operator after the part has ended by itself.
     pub fn sentence(&self) -> String {
         let part = &self.part;
         match self.need {

@@ -51,7 +51,7 @@ impl Ageing {
         }
     }
 
-    /// Unix milliseconds. Call it often: a jump may add as much as the time between two calls.
+    /// Unix milliseconds. Call it often, because a jump can add as much as the time between two calls.
     pub(crate) fn now(&mut self, clocks: &Clocks) -> u64 {
         let running = (clocks.running)();
         let passed = running.saturating_sub(self.running);
@@ -70,7 +70,7 @@ pub fn rfc3339(at: u64) -> String {
     timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// The same for file names, `20261120T221503.042Z`: without colons, and sorted by name they are sorted by time.
+/// The same for file names: `20261120T221503.042Z` has no colons, and names sort by time.
 pub(super) fn stamp(at: u64) -> String {
     timestamp(at).strftime("%Y%m%dT%H%M%S%.3fZ").to_string()
 }
@@ -133,12 +133,12 @@ mod tests {
         // An hour forward: followed at twice the pace.
         assert_eq!(at(4_600_010, 0), 1_000_010);
         assert_eq!(at(4_600_110, 100), 1_000_210);
-        // Set right again: at once.
+        // Corrected: followed at once.
         assert_eq!(at(1_000_120, 10), 1_000_120);
-        // An hour back: nothing is older than it is.
+        // An hour back: nothing ages.
         assert_eq!(at(0, 10), 0);
         assert_eq!(at(10, 10), 10);
-        // Forward for good: there after as long as it jumped.
+        // Forward for good: followed after as much time as it jumped.
         assert_eq!(at(1_000, 0), 10);
         assert_eq!(at(1_990, 990), 1_990);
         assert_eq!(at(1_991, 1), 1_991);

@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::limits;
 
-/// The phase of the server's life.
+/// The phases of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerPhase {
     /// Some parts have not started yet.
@@ -33,10 +33,10 @@ pub enum ServerPhase {
     Draining,
 }
 
-/// Checks the health of a part; the error says in one line what is wrong.
+/// Checks the health of a part. The error is one line.
 type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// The readiness of the server; each part registers its own check.
+/// The readiness of the server. Each part registers its own check.
 #[derive(Default)]
 pub struct Readiness {
     phase: AtomicU8,
@@ -46,14 +46,13 @@ pub struct Readiness {
     last: tokio::sync::Mutex<Option<(Instant, Failures)>>,
 }
 
-/// A part, and its note if it has one.
+/// A part, and its present note.
 type Note = (&'static str, Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
-/// The reasons of the parts that are not ready, by name.
+/// Why parts are not ready, by their names.
 pub type Failures = BTreeMap<String, String>;
 
 impl Readiness {
-    /// Starting, without checks.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -97,7 +96,7 @@ impl Readiness {
             .collect()
     }
 
-    /// The failures; empty when the server is ready.
+    /// The failures; empty if the server is ready.
     pub async fn failures(&self) -> Failures {
         match self.phase() {
             ServerPhase::Starting => return one("server", "starting; some parts are not ready yet"),

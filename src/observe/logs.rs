@@ -22,28 +22,24 @@ use tracing_subscriber::{
 use super::{Alive, Clocks, Metrics, Need, RotatingFile, Rotation, RotationControl, Watch};
 use crate::limits;
 
-/// How the server log is written.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
-    /// Which lines are written, as in `RUST_LOG`.
+    /// Selects lines, as `RUST_LOG` does.
     pub filter: String,
-    /// The format of the lines.
     pub format: LogFormat,
-    /// The directory of the log's files; `None`: it goes to standard error only.
+    /// The directory of the log's files; `None` to write to standard error only.
     pub files: Option<PathBuf>,
-    /// When its files rotate.
     pub rotation: Rotation,
 }
 
-/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
-    /// For programs, one object each.
+    /// One object per line, for programs.
     Json,
 }
 
-/// The running server log. Dropping it writes the lines that wait, so it lives until the process ends.
+/// The running server log. Dropping it writes the waiting lines, so it must live until the process ends.
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     file: Option<Arc<RotationControl>>,
@@ -61,7 +57,7 @@ impl Logs {
         Ok(logs)
     }
 
-    /// The same without installing it for the process, and with another standard error.
+    /// As `install`, but not for the whole process, and with another standard error.
     pub fn build(
         settings: &LogSettings,
         stderr: impl Write + Send + 'static,
@@ -97,7 +93,7 @@ impl Logs {
         Ok((logs, Dispatch::new(subscriber)))
     }
 
-    /// Lines dropped because a terminal or a disk did not keep up; for [`Metrics::follow_total`].
+    /// The number of lines dropped because a terminal or a disk was too slow; for [`Metrics::follow_total`].
     pub fn dropped_lines(&self) -> impl Fn() -> u64 + Send + 'static {
         let counters = self.dropped.clone();
         move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
@@ -108,9 +104,9 @@ impl Logs {
         self.watches.clone()
     }
 
-    /// Changes which lines are written.
+    /// Changes the selection of lines.
     pub fn set_filter(&self, filter: &str) {
-        // Fails only when the subscriber is gone, and with it the log.
+        // Fails only without a subscriber, and then there is no log.
         let _ = self.filter.reload(env_filter(filter));
     }
 

@@ -1,4 +1,4 @@
-//! The message log: who said what in which room, one JSON object per line.
+//! The message log: all messages in rooms, one JSON object per line.
 //!
 //! Invariants: [`MessageLog::record`] never blocks and never fails; no text can forge a line; messages that could not be written are
 //! counted. The log never contains direct messages.
@@ -27,7 +27,7 @@ use crate::{
     limits,
 };
 
-/// Accepts messages for the log; cheap to clone. [`MessageLogThread::finish`] ends the log when all are written.
+/// Accepts messages for the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MessageLog {
     entries: Sender<Entry>,
@@ -35,7 +35,6 @@ pub struct MessageLog {
     dropped: Counter,
 }
 
-/// The thread that writes the lines.
 #[derive(Debug)]
 pub struct MessageLogThread {
     requests: Sender<Request>,
@@ -69,7 +68,7 @@ struct Line<'a> {
 }
 
 impl MessageLog {
-    /// Starts the thread that writes to `file`; every write there is of whole lines.
+    /// Starts the thread that writes to `file`. Each write has whole lines.
     pub fn start(file: impl Write + Send + 'static, dropped: Counter) -> io::Result<(Self, MessageLogThread)> {
         let (entries, waiting) = bounded(limits::MESSAGE_LOG_LINES);
         let (requests, asked) = bounded(1);
@@ -101,10 +100,10 @@ impl MessageLog {
         Ok((log, MessageLogThread { requests, ended, watch }))
     }
 
-    /// Records a message of a room, or counts it as dropped if the disk is too far behind.
+    /// Records a message, or counts it as dropped if the disk is too far behind.
     pub fn record(&self, room: &RoomName, message: &ChatMessage) {
         let bytes = message.text.len();
-        // Relaxed: the bound on memory may be exceeded by a few texts; nothing is ordered by it.
+        // Relaxed: concurrent calls may exceed the bound by a few texts.
         if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::MESSAGE_LOG_BYTES {
             self.drop_line(bytes);
             return;
@@ -125,19 +124,17 @@ impl MessageLog {
 }
 
 impl MessageLogThread {
-    /// A watch over the thread.
     pub fn watch(&self) -> Watch {
         self.watch.clone()
     }
 
-    /// Waits, at most this long, until everything recorded before is in the file; returns whether it is.
+    /// Waits until everything recorded before is in the file, at most this long. Returns whether it is.
     pub fn flush(&self, within: Duration) -> bool {
         let (done, is_done) = bounded(1);
         self.requests.send_timeout(Request::Flush(done), within).is_ok() && is_done.recv_timeout(within).is_ok()
     }
 
-    /// Writes everything recorded and ends the thread, within this time; returns whether it did. Later messages are dropped and
-    /// counted.
+    /// Writes everything recorded and ends the thread. Returns whether it did so in this time. Later messages are dropped and counted.
     pub fn finish(self, within: Duration) -> bool {
         match self.requests.send_timeout(Request::Finish, within) {
             Ok(()) => self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected),
@@ -164,10 +161,10 @@ impl<W: Write> Writer<W> {
                 recv(self.waiting) -> entry => match entry {
                     Ok(entry) => {
                         self.take(&entry);
-                        // Messages that arrive in the meantime are written with it, so that not each costs a wake-up.
+                        // Waits briefly so that more messages fit into one write, because each wake-up costs time.
                         self.pause()
                     }
-                    // Every recorder is gone; only a request can come.
+                    // No recorder is left, so only a request can arrive.
                     Err(_) => {
                         self.waiting = never();
                         None
@@ -200,7 +197,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn take_all(&mut self) {
-        // A flush owes its caller no more than the queue holds.
+        // A flush covers no more than the queue had when it was requested.
         for _ in 0..limits::MESSAGE_LOG_LINES {
             match self.waiting.try_recv() {
                 Ok(entry) => self.take(&entry),
@@ -236,7 +233,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The line of an entry, without the line break.
+/// The line of an entry, without its line break.
 fn line(entry: &Entry) -> serde_json::Result<String> {
     let Entry { room, message } = entry;
     let line = serde_json::to_string(&Line {
@@ -256,8 +253,8 @@ fn line(entry: &Entry) -> serde_json::Result<String> {
     Ok(escape(line))
 }
 
-/// Escapes the control characters that JSON leaves alone, from U+007F on, and the characters that reverse or hide text on a
-/// terminal. JSON has none of them outside of strings.
+/// Escapes the characters that JSON leaves alone but that reverse or hide text on a terminal, and control characters from U+007F on. JSON
+/// has these only inside strings.
 fn escape(line: String) -> String {
     if !line.contains(misleading) {
         return line;
@@ -282,7 +279,7 @@ fn misleading(c: char) -> bool {
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// A batch of this size is written at once: a few hundred short messages.
+/// A batch of this size is written at once. It holds a few hundred short messages.
 const BATCH_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -315,7 +312,7 @@ mod tests {
         }
     }
 
-    /// A disk that takes nothing until the test lets go.
+    /// A disk that blocks until the test releases it.
     struct Stuck(Receiver<()>);
 
     impl Write for Stuck {

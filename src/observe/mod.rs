@@ -1,6 +1,6 @@
-//! What the operator sees of a running server: logs, metrics, health.
+//! Observability: logs, metrics, health.
 //!
-//! Invariant: the chat never waits for any of these, and behaves the same whether they work or not.
+//! Invariant: the chat never waits for these, and behaves the same whether they work or not.
 
 mod alive;
 mod clock;

@@ -62,15 +62,15 @@ impl RotationControl {
         self.reopen.store(true, Ordering::Release);
     }
 
-    /// Changes the rules from the next write on.
+    /// Changes the rotation, from the next write on.
     pub fn set_rotation(&self, rotation: Rotation) {
         self.rotation.store(Arc::new(rotation));
     }
 }
 
 impl RotatingFile {
-    /// Opens the newest file of this name if it still has room, else a new one. The error is for the operator; later errors
-    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files; this one has not touched them.
+    /// Opens the newest file of this name if it has room, otherwise a new one. The error is for the operator; later errors are counted.
+    /// [`io::ErrorKind::ResourceBusy`]: another process writes these files, and this one has not touched them.
     pub fn open(
         dir: &Path,
         name: &'static str,
@@ -102,7 +102,6 @@ impl RotatingFile {
         Ok(file)
     }
 
-    /// For SIGHUP.
     pub fn control(&self) -> Arc<RotationControl> {
         self.control.clone()
     }
@@ -144,7 +143,7 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Opens another file: the newest, if it has room for this line, or a new one.
+    /// Opens another file: the newest if it has room for this line, otherwise a new one.
     fn begin(&mut self, now: u64, rotation: &Rotation, line: &[u8]) -> io::Result<()> {
         make_dir(&self.dir)?;
         let files = self.files()?;
@@ -160,7 +159,7 @@ impl RotatingFile {
         let open = match continued {
             Some(open) => open,
             None => {
-                // Times grow even if the clock does not, so that names sort.
+                // Times increase even if the clock does not, so that names sort.
                 let newest = files.last().map_or(0, |(begun, _)| *begun);
                 self.create(now.max(newest + 1).max(self.last_stamp + 1))?
             }
@@ -214,7 +213,7 @@ impl RotatingFile {
                     self.errors.inc();
                 }
             }
-            // The directory may be gone too; the write that follows creates both.
+            // The directory may be missing too; the next write creates both.
             Err(_) => {
                 self.errors.inc();
             }
@@ -222,7 +221,7 @@ impl RotatingFile {
         self.retire(rotation);
     }
 
-    /// The log's files, oldest first, with the times of their beginning.
+    /// The log's files, oldest first, each with the time of its beginning.
     fn files(&self) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -271,7 +270,7 @@ impl RotatingFile {
             Ok(()) | Err(_) => {}
         }
         symlink(target, &next)?;
-        // A rename replaces the link in one step: it always points at a file.
+        // A rename replaces the link atomically, so that it always points at a file.
         fs::rename(&next, &latest)
     }
 }
@@ -322,5 +321,5 @@ fn not_held(why: NotHeld) -> io::Error {
     )
 }
 
-/// Most files that begin in one millisecond.
+/// The most files that can begin in one millisecond.
 const NAME_ATTEMPTS: usize = 1000;

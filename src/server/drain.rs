@@ -8,7 +8,7 @@ use super::Server;
 use crate::{limits, observe::ServerPhase, shard::ToShard};
 
 impl Server {
-    /// Ends the server in order. Blocks for at most the drain timeout; returns how many connections it had to cut off.
+    /// Ends the server in order. Blocks for at most the drain timeout. Returns the number of connections that it had to cut.
     pub fn drain(mut self) -> usize {
         self.readiness.enter(ServerPhase::Draining);
         self.acceptor.stop();
@@ -26,10 +26,10 @@ impl Server {
         left
     }
 
-    /// Waits until no message is on its way between shards or in the store, but no longer than `end`.
+    /// Waits until no message is in transit between shards or in the store, but no longer than `end`.
     fn quiesce(&self, end: Instant) {
-        // After the first round every shard has stopped reading; only quiet rounds from then on count. Two of them in a row: a
-        // message may be on its way from a shard that has answered to one that has not.
+        // After the first round every shard has stopped reading. Then two quiet rounds in a row are necessary: a message may be in
+        // transit from a shard that has answered to one that has not.
         self.all_quiesced(end);
         let mut rounds = 0;
         while rounds < 2 && Instant::now() < end {

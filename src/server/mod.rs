@@ -1,9 +1,8 @@
 //! The whole server: starts all parts in order, watches them, and stops them in order.
 //!
-//! Invariants: the server accepts clients only when every other part runs. When it stops, the listeners close first, then the
-//! shards, then the store and the logs, so that it accepts nothing that it can no longer store. Every thread and task is
-//! watched; if a vital one ends, the server ends with one sentence as the reason. This module never handles a message: it only
-//! connects the parts.
+//! Invariants: the server accepts clients only while every other part runs. When it stops, the listeners close first, then the shards,
+//! then the store and the logs, so that it never accepts what it can no longer store. Every thread and task is watched; if a vital one
+//! ends, the server ends with one sentence as the reason. This module never handles a message: it only connects the parts.
 
 mod drain;
 mod settings;
@@ -47,12 +46,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where clients connect, with the ports that the system chose.
+    /// The bound addresses for clients, with the ports that the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The address of the admin listener.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(AdminThread::address)
     }
@@ -72,7 +70,7 @@ impl Server {
         self.shards.say_to_user(user, &text.into())
     }
 
-    /// Makes the message log open its file again by name, after another program has moved the file.
+    /// Reopens the message log by name, after another program has moved its file.
     pub fn reopen_logs(&self) {
         if let Some(file) = &self.message_file {
             file.reopen();
@@ -85,7 +83,7 @@ impl Server {
             file.set_rotation(settings::rotation(config));
         }
         self.site.http.store(Arc::new(config.http.clone()));
-        // Relaxed: nothing is ordered by it.
+        // Relaxed: no other data depends on it.
         self.site
             .legacy_pages
             .store(config.chat.legacy_pages, Ordering::Relaxed);

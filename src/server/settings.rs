@@ -11,7 +11,6 @@ use crate::{
     shard::{self, MessageRate, SharedRate},
 };
 
-/// How the server log is written.
 pub fn log_settings(config: &Config) -> LogSettings {
     LogSettings {
         filter: config.log.filter.as_str().to_owned(),

@@ -1,7 +1,7 @@
 //! The thread of one shard.
 //!
-//! If a shard ends by itself, its rooms and connections are lost, and requests to it would wait for ever. So its thread keeps the
-//! reason for [`ShardThread::failure`], and the server ends; the process supervisor starts it again.
+//! If a shard ends by itself, its rooms and connections are lost, and requests to it would wait for ever. [`ShardThread::failure`] then
+//! returns the reason, and the server ends, so that the process supervisor restarts it.
 
 use std::{io, thread};
 
@@ -15,7 +15,7 @@ pub(super) struct ShardThread {
 }
 
 impl ShardThread {
-    /// Runs `shard` on a thread of its own until it returns; it is to return when the receiver resolves.
+    /// Runs `shard` on a separate thread. It must return when the receiver resolves.
     pub(super) fn start(
         number: usize,
         pin: bool,
@@ -40,7 +40,7 @@ impl ShardThread {
         })
     }
 
-    /// The reason why the shard ended by itself, if it did.
+    /// Why the shard ended by itself, if it has.
     pub(super) fn failure(&mut self) -> Option<String> {
         let number = self.number;
         match self.thread.take_if(|thread| thread.is_finished())?.join() {
@@ -48,7 +48,7 @@ impl ShardThread {
             Ok(Err(error)) => Some(format!(
                 "shard {number} cannot run: {error}; allow more open files (ulimit -n), or use fewer --shards"
             )),
-            // The panic's message has been printed already.
+            // The panic has been printed already.
             Err(_) => Some(format!(
                 "shard {number} has ended by a defect (see the log); start the server again, and report it"
             )),
@@ -59,7 +59,7 @@ impl ShardThread {
     pub(super) fn stop(self) {
         drop(self.stop);
         if let Some(thread) = self.thread {
-            // The server is stopping: how the shard ended changes nothing any more.
+            // The server is stopping, so the result does not matter.
             let _ = thread.join();
         }
     }

@@ -1,5 +1,5 @@
-//! Starts the parts in order: first the listening addresses, so that a second server fails before it touches any file; then the
-//! store, the message log, the shards, the rooms that the operator has set, and the admin listener; last the acceptor.
+//! Starts the parts in order. The listening addresses come first, so that a second server fails before it touches any file. Then come the
+//! store, the message log, the shards, the rooms that the operator has set, and the admin listener. The acceptor comes last.
 
 use std::{
     io,
@@ -35,7 +35,6 @@ use crate::{
 };
 
 impl Server {
-    /// Starts everything.
     ///
     /// # Errors
     /// One sentence for the operator: what failed, and what to do.
@@ -192,7 +191,7 @@ fn start_message_log(config: &Config, metrics: &Metrics) -> Result<StartedMessag
     Ok((Some(log), Some(thread), Some(control)))
 }
 
-/// Makes a directory that only its owner can read, if it is missing; `setting` is where the operator chose it.
+/// Creates a missing directory that only its owner can read. `setting` names the setting that chose it.
 fn make_private(dir: &Path, setting: &str) -> Result<(), String> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -201,7 +200,7 @@ fn make_private(dir: &Path, setting: &str) -> Result<(), String> {
         .map_err(|error| format!("{}: choose another with {setting}", history::no_directory(dir, &error)))
 }
 
-/// Passes messages on to the message log.
+/// Passes messages on to the message log, if there is one.
 struct Recorder(Option<MessageLog>);
 
 impl Observer for Recorder {

@@ -15,7 +15,7 @@ use crate::{
     shard::{Shards, Ticket},
 };
 
-/// Opens the store; `None` where everything is in memory.
+/// Opens the store; `None` if everything is in memory.
 pub(super) fn start(
     config: &Config,
     shards: &Arc<Shards>,
@@ -60,7 +60,7 @@ fn measure(history: &History<Ticket>, metrics: &Metrics) {
     });
 }
 
-/// Raises a counter to a total, which never falls.
+/// Raises a counter to a total, which never decreases.
 fn follow(counter: &Counter, total: &AtomicU64) {
     counter.inc_by(total.load(Ordering::Relaxed).saturating_sub(counter.get()));
 }

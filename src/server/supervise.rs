@@ -1,6 +1,6 @@
-//! What happens when a part ends by itself, or does not answer.
+//! Supervision: what happens when a part ends by itself, or does not answer.
 //!
-//! Invariants: `/readyz` names every part that has ended. The end of one that is vital also ends the server, with a sentence.
+//! Invariants: `/readyz` names every part that has ended. If a vital part ends, the server ends too, with a sentence.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Server {
-    /// Waits until a vital part has ended, and returns which and why. The rest of the server is then useless; drop it.
+    /// Waits until a vital part has ended, and returns which and why. The server is useless then; drop it.
     pub async fn failed(&mut self) -> String {
         let mut look = tokio::time::interval(limits::WATCH_PACE);
         loop {
@@ -36,7 +36,7 @@ impl Server {
     }
 }
 
-/// Makes readiness follow the threads: without a vital one the server is not ready; the end of another is a note.
+/// Adds the threads to the readiness. Without a vital thread the server is not ready; the end of any other is a note.
 pub(super) fn report_threads(readiness: &Readiness, watches: &[Watch]) {
     let (vital, useful): (Vec<_>, Vec<_>) = watches.iter().cloned().partition(|watch| watch.need() == Need::Vital);
     for watch in vital {
@@ -48,7 +48,7 @@ pub(super) fn report_threads(readiness: &Readiness, watches: &[Watch]) {
     readiness.register_note("threads", move || ended(&useful));
 }
 
-/// Makes readiness ask each shard.
+/// Adds every shard to the readiness.
 pub(super) fn report_shards(readiness: &Readiness, shards: &Arc<Shards>, count: usize) {
     for number in 0..count {
         let shards = shards.clone();
@@ -59,8 +59,8 @@ pub(super) fn report_shards(readiness: &Readiness, shards: &Arc<Shards>, count: 
     }
 }
 
-/// Makes readiness follow the store: while it fails the server is not ready. A degraded store is only a note, since the server can
-/// still accept messages.
+/// Adds the store to the readiness. A failing store makes the server not ready. A degraded one is a note, because it still accepts
+/// messages.
 pub(super) fn report_store(readiness: &Readiness, history: &History<Ticket>) {
     let (probed, noted) = (history.clone(), history.clone());
     readiness.register("history", move || {
@@ -75,14 +75,14 @@ pub(super) fn report_store(readiness: &Readiness, history: &History<Ticket>) {
     });
 }
 
-/// The sentences of those that have ended, if any have.
+/// Sentences about the parts that have ended.
 fn ended(watches: &[Watch]) -> Option<String> {
     let ended = watches.iter().filter(|watch| watch.has_ended());
     let sentences: Vec<String> = ended.map(Watch::sentence).collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
-/// Sends a shard a request, which it answers when it empties its inbox.
+/// Sends a shard a request that it answers when it empties its inbox.
 async fn probe(shards: &Shards, number: usize) -> Result<(), String> {
     let (answer, answered) = oneshot::channel();
     if !shards.try_send(number, ToShard::Probe(answer)) {

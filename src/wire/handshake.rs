@@ -19,11 +19,10 @@ use sha1::{Digest, Sha1};
 
 use super::origin::{AllowedOrigin, Origin, authority};
 
-/// Which pages may connect. Always allowed are a request without an Origin, which no browser sends, and a page of the host and port that
-/// the request names.
+/// Which pages may connect. A request without an Origin (not from a browser), and a page of the requested host and port, are always
+/// allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginPolicy<'a> {
-    /// Other origins that are allowed.
     pub listed: &'a [AllowedOrigin],
     /// Whether the Origin `null` is allowed.
     pub null: NullOrigin,
@@ -50,15 +49,13 @@ pub struct Upgrade {
 /// Why a request does not become a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The status of the answer.
     pub status: StatusCode,
-    /// Headers that the status asks for.
     pub headers: &'static [(&'static str, &'static str)],
     /// One sentence: what was seen and what to change.
     pub body: &'static str,
 }
 
-/// Decides about a request; `subprotocols` are those the server knows.
+/// Decides about a request; `subprotocols` are the known ones.
 pub fn decide<B>(
     request: &Request<B>,
     origins: OriginPolicy<'_>,
@@ -88,7 +85,6 @@ pub fn decide<B>(
 }
 
 impl Upgrade {
-    /// The answer: 101.
     pub fn response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -104,7 +100,6 @@ impl Upgrade {
 }
 
 impl Rejection {
-    /// The answer.
     pub fn response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from_static(self.body.as_bytes())));
         *response.status_mut() = self.status;
@@ -117,7 +112,7 @@ impl Rejection {
     }
 }
 
-/// Both headers announce the change of protocol, in any case and among other words.
+/// Both headers must announce the change of protocol, in any case and among other words.
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     if !lists(headers, &UPGRADE, b"websocket") {
         return Err(Rejection {
@@ -187,7 +182,7 @@ fn accept_value(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
     HeaderValue::try_from(STANDARD.encode(digest)).map_err(|_| bad_request("Sec-WebSocket-Key cannot be answered."))
 }
 
-/// The host (and port) the client asked for.
+/// The requested host and port.
 fn host<B>(request: &Request<B>) -> Result<Authority, Rejection> {
     let host = single(request.headers(), HOST, "Two Host headers; send one.")?
         .ok_or(bad_request("Host is missing; HTTP/1.1 requires it."))?;
@@ -219,13 +214,13 @@ fn check_origin(headers: &HeaderMap, host: &Authority, policy: OriginPolicy<'_>)
     }
 }
 
-/// The first offer that the server knows: a client lists subprotocols by preference (RFC 6455 section 4.1).
+/// The first known offer: clients list subprotocols by preference (RFC 6455 section 4.1).
 fn choose(headers: &HeaderMap, known: &[&'static str]) -> Option<&'static str> {
     let mut offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().flat_map(tokens);
     offered.find_map(|offer| known.iter().copied().find(|known| known.as_bytes() == offer))
 }
 
-/// The header's only value; an error if there are two.
+/// The header's only value; a second one is an error.
 fn single<'h>(
     headers: &'h HeaderMap,
     name: HeaderName,
@@ -240,7 +235,7 @@ fn single<'h>(
     }
 }
 
-/// Whether a list has a word. A list may be spread over several lines, which a proxy may join (RFC 9110 section 5.3).
+/// Whether a list contains a word. A list may have several lines, which a proxy may join (RFC 9110 section 5.3).
 fn lists(headers: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
     let mut words = headers.get_all(name).iter().flat_map(tokens);
     words.any(|token| token.eq_ignore_ascii_case(word))

@@ -14,16 +14,14 @@ use crate::limits::CONTROL_PAYLOAD_BYTES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) opcode: OpCode,
-    /// Whether this frame ends its message.
     pub(super) fin: bool,
     pub(super) mask: [u8; 4],
-    /// Bytes of the payload.
     pub(super) payload_bytes: usize,
-    /// Bytes of the head itself.
+    /// The length of the head itself.
     pub(super) bytes: usize,
 }
 
-/// The part of an unfinished message that has arrived.
+/// The received part of an unfinished message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fragmented {
     pub(super) bytes: usize,
@@ -34,7 +32,7 @@ pub(super) struct Fragmented {
 pub(super) const HEAD_BYTES: usize = 14;
 
 impl Head {
-    /// Reads a head from the front of `bytes`; `None` if more bytes are needed and the present ones are valid.
+    /// Parses a head at the front of `bytes`; `None` if it is incomplete and valid so far.
     #[inline]
     pub(super) fn read(
         bytes: &[u8],
@@ -110,7 +108,7 @@ impl Head {
     }
 }
 
-/// The checks that need no more than the first byte and what came before it.
+/// The checks of the first byte.
 #[inline]
 fn first_byte(
     first: u8,

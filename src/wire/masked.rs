@@ -1,6 +1,5 @@
-//! Frames of clients, which this program writes only to test and measure itself.
+//! Frames of clients, for tests and benchmarks.
 
-/// A complete frame of a client.
 pub(crate) fn masked_frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {

@@ -7,7 +7,6 @@ use std::{fmt, net::Ipv6Addr};
 
 use hyper::http::uri::Authority;
 
-/// The origin of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
@@ -36,7 +35,6 @@ enum Hosts {
 }
 
 impl Origin {
-    /// Reads the value of an `Origin` header.
     pub(super) fn parse(origin: &[u8]) -> Option<Self> {
         let origin = std::str::from_utf8(origin).ok()?;
         let (scheme, rest) = origin.split_once("://")?;
@@ -59,11 +57,11 @@ impl Origin {
         })
     }
 
-    /// Whether it is the host to which the request was sent. A proxy may have terminated TLS, so a Host without a port stands for
-    /// the default port of either scheme.
+    /// Whether it is the requested host. A proxy may have terminated TLS, so a Host without a port stands for the default port of either
+    /// scheme.
     pub(super) fn is_of(&self, host: &Authority) -> bool {
         let Some(default) = default_port(&self.scheme) else {
-            // No server is reached by the scheme of an app.
+            // The schemes of apps do not lead to a server.
             return false;
         };
         let asked = host.port_u16().unwrap_or(default);

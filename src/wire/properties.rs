@@ -12,7 +12,6 @@ use fastwebsockets::{FragmentCollector, OpCode, Role, WebSocket, WebSocketError}
 use super::{Flow, FrameReader, Incoming, Message, Progress, ReaderLimits};
 use crate::limits::CONTROL_PAYLOAD_BYTES;
 
-/// The result of reading a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The events, in order.
@@ -31,7 +30,7 @@ pub struct Event {
     payload: Vec<u8>,
 }
 
-/// Checks `stream` in all ways; panics with the first difference. The same `seed` gives the same splits and pauses.
+/// Checks `stream` in all ways; panics at the first difference. The same `seed` gives the same splits and pauses.
 pub fn check(stream: &[u8], limits: ReaderLimits, seed: u64) {
     let whole = read_in_pieces(stream, limits, |left| left, || Flow::Go);
     let bytewise = read_in_pieces(stream, limits, |_| 1, || Flow::Go);
@@ -52,7 +51,7 @@ pub fn check(stream: &[u8], limits: ReaderLimits, seed: u64) {
     }
 }
 
-/// Reads a stream in pieces as long as `piece` says (given what is left), pausing where `pause` says so.
+/// Reads a stream in pieces. `piece` returns the length of the next one (given the rest), and `pause` whether to pause.
 pub fn read_in_pieces(
     stream: &[u8],
     limits: ReaderLimits,
@@ -74,7 +73,7 @@ pub fn read_in_pieces(
         end = reader
             .read(&mut input.to_vec(), &mut sink)
             .map_err(|violation| violation.code);
-        // A caller may read on after a pause, or resume first; both are done here.
+        // A caller may read on after a pause, or resume first; this does both.
         while end == Ok(Progress::Paused) && received.is_multiple_of(2) {
             end = reader.resume(&mut sink).map_err(|violation| violation.code);
         }

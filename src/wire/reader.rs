@@ -1,7 +1,7 @@
 //! Decodes the frames of one client from bytes as they arrive from the socket.
 //!
-//! Invariants: any split of the same bytes gives the same messages and the same end. A frame that lies whole in the caller's buffer is
-//! unmasked in place and handed out as a slice, without a copy or an allocation. The reader buffers only an unfinished frame or message,
+//! Invariants: any split of the same bytes gives the same messages and the same end. A frame that is complete in the caller's buffer is
+//! unmasked in place and passed on as a slice, without a copy or an allocation. The reader buffers only an unfinished frame or message,
 //! frees that buffer when it is complete, and never allocates more than it has received. Any violation of RFC 6455 ends the stream; a
 //! text that is not UTF-8 ends it at the first invalid byte.
 //!
@@ -42,7 +42,7 @@ pub enum Incoming<'a> {
     Pong(&'a [u8]),
     /// The last frame of the stream, to be answered with a close frame.
     Close {
-        /// A code that may stand in a close frame (RFC 6455 section 7.4), or `None` if the frame was empty.
+        /// A code that is valid in a close frame (RFC 6455 section 7.4), or `None` if the frame was empty.
         code: Option<u16>,
         /// At most 123 bytes.
         reason: &'a str,
@@ -73,23 +73,23 @@ pub enum Progress {
 pub struct FrameReader {
     limits: ReaderLimits,
     ended: bool,
-    /// Present only while something is unfinished or unread.
+    /// `None` if nothing is unfinished or unread.
     kept: Option<Box<Kept>>,
 }
 
-/// What is unfinished.
+/// Unfinished and unread input.
 #[derive(Debug, Default)]
 struct Kept {
-    /// The front of a head, or nothing.
+    /// The beginning of an incomplete head.
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
     /// The frame whose payload is incomplete.
     frame: Option<Frame>,
-    /// The message to which this frame, or earlier ones, belong.
+    /// The message of this frame, or of earlier fragments.
     message: Option<Unfinished>,
     /// The payload of an unfinished control frame.
     control: Vec<u8>,
-    /// Bytes not processed yet because the sink paused: those from `unread_at`.
+    /// Unprocessed bytes, from `unread_at` on, because the sink paused.
     unread: Vec<u8>,
     unread_at: usize,
 }
@@ -116,20 +116,15 @@ struct Unfinished {
     whole_characters: usize,
 }
 
-/// The result of one step through the input.
 enum Step {
-    /// The input is used up.
     NeedMore,
     /// Something was read, and there may be more.
     GoOn,
-    /// The sink wants no more for now.
     Paused,
-    /// A close frame was read.
     Closed,
 }
 
 impl FrameReader {
-    /// A reader for one client. Allocates nothing.
     pub fn new(limits: ReaderLimits) -> FrameReader {
         FrameReader {
             limits,
@@ -138,15 +133,15 @@ impl FrameReader {
         }
     }
 
-    /// The limits of what is read from now on.
+    /// Changes the limits of all later input.
     pub fn set_limits(&mut self, limits: ReaderLimits) {
         self.limits = limits;
     }
 
-    /// Reads the next bytes of the stream, unmasking them in place, and hands everything that is complete to `sink`.
+    /// Reads the next bytes of the stream, unmasks them in place, and passes everything complete to `sink`.
     ///
     /// While the reader is paused, `input` is appended to the buffered bytes, and reading continues as with
-    /// [`resume`](FrameReader::resume). To bound the memory, a caller does not read its socket meanwhile.
+    /// [`resume`](FrameReader::resume). To bound the memory, the caller should not read its socket then.
     pub fn read(
         &mut self,
         input: &mut [u8],
@@ -179,15 +174,14 @@ impl FrameReader {
         Ok(progress)
     }
 
-    /// Whether a frame or a fragmented message is incomplete: the caller times how long. Bytes that wait because the
-    /// sink paused are not the client's fault and do not count.
+    /// Whether a frame or a fragmented message is incomplete; the caller times it. Bytes that wait because the sink paused do not count,
+    /// because they are not the client's fault.
     pub fn is_unfinished(&self) -> bool {
         self.kept
             .as_deref()
             .is_some_and(|kept| kept.head_bytes > 0 || kept.frame.is_some() || kept.message.is_some())
     }
 
-    /// Bytes of heap for unfinished and unread input; 0 when there is none.
     pub fn buffered_bytes(&self) -> usize {
         self.kept.as_deref().map_or(0, |kept| {
             let message = kept.message.as_ref().map_or(0, |message| message.bytes.capacity());
@@ -281,7 +275,7 @@ impl Kept {
         })
     }
 
-    /// Adds to a head that began earlier (or begins one that is known to be incomplete).
+    /// Continues a head that began earlier, or begins an incomplete one.
     fn complete_head(&mut self, input: &[u8], limits: &ReaderLimits) -> Result<(usize, Step), Violation> {
         let earlier = self.head_bytes;
         let room = self.head.get_mut(earlier..).unwrap_or_default();
@@ -301,7 +295,7 @@ impl Kept {
         }
     }
 
-    /// Begins a frame that is not whole in the input, or belongs to a fragmented message.
+    /// Begins a frame that is incomplete, or belongs to a fragmented message.
     fn begin(&mut self, head: Head) {
         let Head {
             opcode,
@@ -330,7 +324,7 @@ impl Kept {
         }
     }
 
-    /// Adds to the unfinished frame, and hands out what this completes.
+    /// Continues the unfinished frame, and passes on what this completes.
     fn go_on(
         &mut self,
         input: &mut [u8],
@@ -375,7 +369,7 @@ impl Kept {
 }
 
 impl Unfinished {
-    /// Adds unmasked bytes, and refuses those that can no longer become UTF-8.
+    /// Adds unmasked bytes. Refuses bytes that can no longer become UTF-8.
     fn add(&mut self, payload: &[u8], limits: &ReaderLimits) -> Result<(), Violation> {
         self.bytes.extend_from_slice(payload);
         if self.opcode == OpCode::Text && limits.text_is_utf8 {
@@ -410,7 +404,7 @@ impl Step {
     }
 }
 
-/// Checks a whole, unmasked, unfragmented frame and hands it out.
+/// Checks a complete, unmasked, unfragmented frame and passes it on.
 #[inline]
 fn hand_out(
     opcode: OpCode,
@@ -430,7 +424,7 @@ fn hand_out(
             }
             Incoming::Message(Message::Text(payload))
         }
-        // A continuation is never handed out by itself; its message is binary or text.
+        // A continuation is never passed on by itself; its message is binary or text.
         OpCode::Binary | OpCode::Continuation => Incoming::Message(Message::Binary(payload)),
         OpCode::Ping => Incoming::Ping(payload),
         OpCode::Pong => Incoming::Pong(payload),
@@ -461,9 +455,8 @@ fn close(payload: &[u8]) -> Result<Incoming<'_>, Violation> {
     }
 }
 
-/// Whether a code may stand in a close frame: those of RFC 6455 section 7.4.1 and of IANA's registry, and those for
-/// libraries and applications (7.4.2). Not among them are 1004, the codes that mean that no frame arrived (1005, 1006, 1015),
-/// and unassigned codes.
+/// Whether a code is valid in a close frame: those of RFC 6455 section 7.4.1 and of IANA's registry, and those for libraries and
+/// applications (7.4.2). Invalid are 1004, the codes that mean that no frame arrived (1005, 1006, 1015), and unassigned codes.
 fn is_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

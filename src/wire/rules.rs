@@ -1,19 +1,19 @@
-//! What a frame reader allows, and how a client violated it.
+//! The limits of a frame reader, and violations of the protocol.
 
 use std::borrow::Cow;
 
 /// Bounds on the memory of a reader, and whether texts must be UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaderLimits {
-    /// Longest message in bytes, over all its fragments; a longer one is refused by its declared length.
+    /// The longest message in bytes, over all its fragments. A longer one is refused by its declared length.
     pub message_bytes: usize,
     /// Most fragments in one message.
     pub fragments: usize,
-    /// Whether a text message must be UTF-8 (else it ends the stream with 1007).
+    /// Whether a text message must be UTF-8 (otherwise 1007).
     pub text_is_utf8: bool,
 }
 
-/// How a client broke the protocol: what to put into the close frame. The stream has ended with it.
+/// A violation of the protocol, which ends the stream, as the content of a close frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// 1002 (protocol error), 1007 (not UTF-8) or 1009 (too big).

@@ -1,7 +1,7 @@
 //! Frames of the server: unmasked, unfragmented, with the shortest head (RFC 6455 section 5.2).
 //!
-//! A control frame lives on the stack. A data frame is a [`head`] followed by the caller's payload. This module never
-//! allocates, does I/O, or makes a control frame that a client would have to refuse.
+//! A control frame lives on the stack. A data frame is a [`head`] followed by the caller's payload. This module never allocates, does
+//! I/O, or builds a control frame that a client would have to refuse.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct FrameHead {
     used: u8,
 }
 
-/// The head of a whole message of `payload_bytes` bytes.
+/// The head of an unfragmented message.
 #[inline]
 pub fn head(opcode: OpCode, payload_bytes: usize) -> FrameHead {
     let first = FIN | opcode as u8;
@@ -89,7 +89,6 @@ impl ControlFrame {
         ControlFrame { bytes, payload_bytes }
     }
 
-    /// The frame, ready to be written.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes
             .get(..2 + usize::from(self.payload_bytes))
@@ -110,7 +109,6 @@ impl fmt::Debug for ControlFrame {
 }
 
 impl FrameHead {
-    /// The head, ready to be written.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.used)).unwrap_or(&self.bytes)

@@ -1,7 +1,7 @@
 //! Handles of metrics: what each part of the server counts.
 //!
-//! A handle costs one relaxed atomic per update; a histogram costs a lock that only a scrape contends for. What a metric counts is said
-//! once, in its help text (`shards.rs`, `table.rs`), which is also its line in `docs/metrics.md`.
+//! A handle costs one relaxed atomic per update; a histogram costs a lock that only a scrape contends for. The help text of a metric
+//! (`shards.rs`, `table.rs`), which is also its line in `docs/metrics.md`, says what it counts.
 
 use std::{borrow::Cow, fmt, fs, marker::PhantomData, sync::atomic::AtomicU64, time::Instant};
 
@@ -9,7 +9,6 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge,
 
 use crate::{codec::detect::Why, observe::reasons::RejectReason, word_set::Word};
 
-/// The acceptor and the handshakes.
 #[derive(Debug)]
 pub struct IngressMetrics {
     pub accepted: Counter,
@@ -20,7 +19,6 @@ pub struct IngressMetrics {
     pub(super) detections: Families<Counter>,
 }
 
-/// The store.
 #[derive(Debug)]
 pub struct HistoryMetrics {
     pub commit_seconds: Histogram,
@@ -34,7 +32,6 @@ pub struct HistoryMetrics {
     pub wal_pinned_seconds: Gauge,
 }
 
-/// The logs.
 #[derive(Debug)]
 pub struct LogMetrics {
     pub server_dropped: Counter,
@@ -59,11 +56,9 @@ pub struct Counters<R> {
 /// One metric, as `docs/metrics.md` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    /// As scraped.
     pub name: String,
     /// `counter`, `gauge`, `histogram` or `info`.
     pub kind: &'static str,
-    /// The names of its labels.
     pub labels: &'static [&'static str],
     pub help: &'static str,
 }
@@ -111,5 +106,5 @@ fn resident_bytes() -> Option<i64> {
     Some(kibibytes * 1024)
 }
 
-/// The label of connections whose dialect is not known.
+/// The label of connections with an unknown dialect.
 pub const UNDECIDED: &str = "undecided";

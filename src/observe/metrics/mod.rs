@@ -21,16 +21,12 @@ pub use handles::{Counters, Described, HistoryMetrics, IngressMetrics, LogMetric
 pub use shards::{DialectMetrics, ShardMetrics};
 use table::Table;
 
-/// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     /// One per shard, in their order.
     pub shards: Box<[Arc<ShardMetrics>]>,
-    /// The acceptor and the handshakes.
     pub ingress: IngressMetrics,
-    /// The store.
     pub history: HistoryMetrics,
-    /// The logs.
     pub logs: LogMetrics,
     process: ProcessMetrics,
     hooks: Mutex<Vec<Hook>>,
@@ -41,7 +37,7 @@ pub struct Metrics {
 struct Hook(Box<dyn FnMut(&Metrics) + Send>);
 
 impl Metrics {
-    /// Metrics for so many shards. The dialects are those of [`crate::codec::DIALECTS`], in that order.
+    /// Metrics for this number of shards. The dialects are those of [`crate::codec::DIALECTS`], in that order.
     pub fn new(shards: usize, dialects: &[&'static str]) -> Arc<Self> {
         let mut table = Table::new();
         let shards = table.shards(shards, dialects);
@@ -61,20 +57,20 @@ impl Metrics {
         })
     }
 
-    /// Runs this before each scrape, for values that are cheaper to query than to keep up to date. It must be quick, and must not
-    /// call `before_scrape` itself.
+    /// Registers a function that runs before each scrape, for values that are cheaper to query than to keep up to date. It must be quick
+    /// and must not call `before_scrape`.
     pub fn before_scrape(&self, measure: impl FnMut(&Self) + Send + 'static) {
         self.hooks().push(Hook(Box::new(measure)));
     }
 
-    /// Before each scrape, raises a counter to `total`, which never falls.
+    /// Registers a counter that each scrape raises to `total`, which never decreases.
     pub fn follow_total(&self, counter: Counter, total: impl Fn() -> u64 + Send + 'static) {
         self.before_scrape(move |_| {
             counter.inc_by(total().saturating_sub(counter.get()));
         });
     }
 
-    /// Everything in the OpenMetrics text format, [`CONTENT_TYPE`].
+    /// All metrics in the OpenMetrics text format ([`CONTENT_TYPE`]).
     pub fn render(&self) -> Result<String, fmt::Error> {
         self.process.measure();
         for hook in &mut *self.hooks() {
@@ -85,7 +81,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Every metric, in the order of registration.
+    /// All metrics, in the order of registration.
     pub fn described(&self) -> &[Described] {
         &self.described
     }

@@ -15,13 +15,12 @@ macro_rules! shard_metrics {
         by dialect {$($each:ident: $each_type:ty = $each_name:literal, $each_help:literal;)*}
         $($field:ident: $type:ty = $name:literal $(by $label:literal)? $(in $buckets:ident)?, $help:literal;)*
     ) => {
-        /// What one shard counts of one dialect.
+        /// The metrics of one dialect on one shard.
         #[derive(Debug)]
         pub struct DialectMetrics {$(
             pub $each: $each_type,
         )*}
 
-        /// The metrics of one shard.
         #[derive(Debug)]
         pub struct ShardMetrics {
             dialects: Box<[DialectMetrics]>,

@@ -19,13 +19,13 @@ use super::handles::{
 };
 use crate::{version::VERSION, word_set::Word};
 
-/// Registers metrics and notes what each one is.
+/// Registers metrics and records their descriptions.
 pub(super) struct Table {
     pub(super) registry: Registry,
     pub(super) described: Vec<Described>,
 }
 
-/// A kind of metric, by its name in the document.
+/// A kind of metric, with its name in the document.
 pub(super) trait Kind: Metric + Clone {
     const KIND: &'static str;
 }

@@ -9,14 +9,14 @@ use std::{
 
 use super::rotation::Rotation;
 
-/// The owner writes logs; the group may read them.
+/// The owner may write, the group may read.
 pub(super) const FILE_MODE: u32 = 0o640;
 
 pub(super) struct Open {
     pub(super) file: File,
     pub(super) path: PathBuf,
     pub(super) begun: u64,
-    /// Bytes of whole lines.
+    /// The length of the whole lines.
     pub(super) bytes: u64,
     /// Whether a partial line may follow them in the file.
     pub(super) torn: bool,
@@ -45,13 +45,13 @@ impl Open {
         self.is_current(now, rotation) && rotation.bytes.is_none_or(|most| self.bytes <= most)
     }
 
-    /// Whether the period in which it began has not ended. If the clock is set back, the file stays current, so that not every line
-    /// begins a new file.
+    /// Whether its period has not ended. If the clock goes back, the file stays current, because otherwise every line would begin a new
+    /// file.
     fn is_current(&self, now: u64, rotation: &Rotation) -> bool {
         rotation.period(now) <= rotation.period(self.begun)
     }
 
-    /// How many bytes of these lines fit, in whole lines. 0: a new file is due.
+    /// How many bytes of these lines fit, in whole lines. 0 if a new file is due.
     pub(super) fn room_for(&self, now: u64, lines: &[u8], rotation: &Rotation) -> usize {
         if !self.is_current(now, rotation) {
             return 0;
@@ -64,7 +64,7 @@ impl Open {
         let whole = lines.iter().take(left).rposition(|byte| *byte == b'\n');
         match whole {
             Some(end) => end + 1,
-            // A line longer than a whole file has a file of its own.
+            // A line longer than a whole file gets its own file.
             None if self.bytes == 0 => first_line(lines).len(),
             None => 0,
         }
@@ -89,12 +89,12 @@ impl Open {
     }
 }
 
-/// The first line with its line break.
+/// The first line, including its line break.
 pub(super) fn first_line(lines: &[u8]) -> &[u8] {
     lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
-/// The length up to and with the last line break.
+/// The length up to the last line break, inclusive.
 fn whole_lines(file: &mut File, length: u64) -> io::Result<u64> {
     let mut end = length;
     let mut block = [0; 4096];

@@ -1,10 +1,10 @@
-//! When log files rotate, and which old ones stay.
+//! The rules for rotating log files.
 
 use std::time::Duration;
 
 use crate::observe::clock::millis;
 
-/// When a new file begins, and which old ones stay.
+/// When a new log file begins, and which old ones stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rotation {
     /// A new file begins at each multiple of this since 1970, UTC.

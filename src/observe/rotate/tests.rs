@@ -181,7 +181,7 @@ fn files_that_another_writes_are_not_touched_and_their_directory_takes_other_log
     let bench = Bench::new();
     let mut log = bench.open(Rotation::default());
     log.write_all(b"whole\n").unwrap();
-    // A line that is being written.
+    // A partial line.
     log.open.as_mut().unwrap().file.write_all(b"ha").unwrap();
     let before = bench.files();
     let rotation = Rotation {
@@ -268,7 +268,7 @@ fn a_clock_that_jumps_forward_begins_a_file_and_deletes_none_that_is_not_old() {
     bench.now.fetch_sub(day, Ordering::Relaxed);
     log.write_all(b"today\n").unwrap();
     assert_eq!(bench.contents(), ["a\n", "b\n", "c\n", "tomorrow\ntoday\n"]);
-    // The clock was wrong, and is set to tomorrow for good: what is old by it goes when as much time has passed.
+    // The clock was wrong and is now right. Files are deleted when as much time has passed.
     bench.now.fetch_add(day, Ordering::Relaxed);
     bench.pass(24 * 3_600);
     log.write_all(b"later\n").unwrap();
@@ -311,7 +311,7 @@ fn a_directory_that_goes_and_comes_back_costs_lines_and_errors_but_not_the_log()
         ..Rotation::default()
     };
     let mut log = bench.open_in(&dir, "messages", rotation).unwrap();
-    // A file in place of the directory: nothing can be made there, whoever the test runs as.
+    // A file in place of the directory, so that creating a file there fails even for root.
     fs::remove_dir_all(&dir).unwrap();
     fs::write(&dir, "").unwrap();
     log.control().reopen();
