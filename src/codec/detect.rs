@@ -19,22 +19,20 @@ use super::{
 };
 use crate::{limits, word_set::word_sets};
 
-/// The result of looking at the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
-    /// The handshake decides.
+    /// The handshake determines the dialect.
     Known {
         dialect: DialectId,
-        /// The reason.
         why: Why,
     },
-    /// It names the user in a way that three dialects share. The client is a member at once, and its events wait for its first
+    /// It names the user in a way that three dialects share. The client becomes a member at once, and its events wait for its first
     /// message, at most this long.
     Named { hold: Duration },
-    /// It names no user. The server sends nothing until the first message, and at most this long.
+    /// It names no user. The server sends nothing before the first message, at most this long.
     Nameless {
         hold: Duration,
-        /// The dialect of a client that sends nothing in that time; decided by [`Why::Silence`].
+        /// The dialect if the client sends nothing in that time; decided by [`Why::Silence`].
         if_silent: DialectId,
     },
 }
@@ -49,7 +47,7 @@ impl Recent {
         self.0[0] = Some(dialect);
     }
 
-    /// The most frequent dialect; among equals, the latest.
+    /// The most frequent dialect; the latest of several.
     pub fn likeliest(self) -> Option<DialectId> {
         let count = |dialect| self.0.iter().filter(|known| **known == dialect).count();
         let known = self.0.into_iter().filter(Option::is_some).rev();
@@ -98,7 +96,7 @@ impl Why {
     }
 }
 
-/// Decides from the handshake alone. Presence counts, not content: `?uid=` is a client of document 003 without a name.
+/// Decides from the handshake. Presence counts, not content: `?uid=` is a client of document 003 without a name.
 pub fn from_handshake(handshake: &Handshake) -> Detection {
     if handshake.query_value("uid").is_some() {
         known(DialectId::Action, Why::QueryUid)
@@ -178,7 +176,7 @@ const fn known(dialect: DialectId, why: Why) -> Detection {
     Detection::Known { dialect, why }
 }
 
-/// Whether JSON is of document 003 or 004.
+/// Distinguishes documents 003 and 004.
 #[derive(serde::Deserialize)]
 struct Envelope {
     #[serde(default)]

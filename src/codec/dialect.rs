@@ -28,7 +28,7 @@ pub trait Dialect: Sync {
     /// Appends the frames of a direct message, which are the same for every session with this encoding.
     fn encode_direct(&self, encoding: usize, direct: &Direct, out: &mut Frames);
 
-    /// Whether sessions of this user, who sent or receives the message, are shown it.
+    /// Whether sessions of this user, the sender or the receiver, see the message.
     fn shows_direct(&self, direct: &Direct, user: &UserName) -> bool {
         let _ = (direct, user);
         true
@@ -57,7 +57,7 @@ pub trait Codec {
         Lists::OnRequest
     }
 
-    /// The member's current encoding, by its number within the dialect.
+    /// The member's present encoding: its number within the dialect.
     fn encoding(&self) -> usize {
         0
     }

@@ -9,7 +9,7 @@ use super::table::{DIALECTS, DialectId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Encoding(u8);
 
-/// Encodings of all dialects together.
+/// The number of encodings of all dialects.
 pub const ENCODINGS: usize = before(DIALECTS.len());
 
 /// The dialect of each encoding.
@@ -28,7 +28,7 @@ static DIALECT: [DialectId; ENCODINGS] = {
 };
 
 impl Encoding {
-    /// The encoding `within` a dialect; a number that is too large means the last one.
+    /// The encoding `within` a dialect. A number that is too large selects the last one.
     pub fn new(dialect: DialectId, within: usize) -> Self {
         let last = dialect.encodings() - 1;
         debug_assert!(within <= last, "{dialect:?} has {} encodings", last + 1);

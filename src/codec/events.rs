@@ -1,4 +1,4 @@
-//! Compares the table of events and dialects in `docs/events.md` with the dialects. Tests only.
+//! Compares the table of events in `docs/events.md` with the dialects. Tests only.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ fn event(row: &str) -> Event {
     }
 }
 
-/// Whether members with this encoding see it.
+/// Whether members with this encoding see the event.
 fn shows(dialect: DialectId, encoding: usize, event: &Event) -> bool {
     let (dialect, mut out) = (dialect.reference(), Frames::default());
     match event {
@@ -78,7 +78,7 @@ fn shows(dialect: DialectId, encoding: usize, event: &Event) -> bool {
     !out.buffer.is_empty()
 }
 
-/// A codec of this dialect that sees events in this encoding, for a client called `ann`.
+/// A codec that sees events in this encoding, for a client called `ann`.
 fn speaking(dialect: DialectId, encoding: usize) -> Box<dyn Codec> {
     let page = Handshake {
         client: Client::Page,
@@ -106,7 +106,7 @@ fn speaking(dialect: DialectId, encoding: usize) -> Box<dyn Codec> {
     codec
 }
 
-/// The frames that this function writes, completed for `ann`.
+/// The frames that `write` writes, completed for `ann`.
 fn written(write: impl FnOnce(&mut Frames)) -> Vec<(u8, Vec<u8>)> {
     let mut out = Frames::default();
     write(&mut out);

@@ -1,8 +1,8 @@
-//! The outcome of a message that cannot be decoded.
+//! Faults of messages that cannot be decoded.
 
 use crate::chat::{Refusal, RequestId};
 
-/// The answer to the sender of a bad message.
+/// The answer to a message that cannot be decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// An error, which the codec encodes as `Reply::Error`; the connection stays open.

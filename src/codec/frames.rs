@@ -1,6 +1,6 @@
 //! The output of encoders: complete server frames, unmasked and unfragmented, in one buffer.
 //!
-//! A frame with its receiver's name is the exception: it is kept without its head and this name, and completed for each receiver.
+//! The exception is a frame that contains its receiver's name. It is stored without its head and this name, and completed per receiver.
 
 use std::io;
 
@@ -12,9 +12,8 @@ use crate::wire::writer::{self, FRAME_HEAD_BYTES};
 /// Complete server frames, or one frame that is completed for each receiver.
 #[derive(Debug, Default)]
 pub struct Frames {
-    /// The frames, one after the other.
     pub buffer: BytesMut,
-    /// Where the receiver's name goes, if `buffer` holds the payload of one text frame without head and name.
+    /// The place of the receiver's name, if `buffer` has the payload of one text frame without head and name.
     pub addressed: Option<usize>,
 }
 
@@ -50,13 +49,13 @@ impl Frames {
 
     /// Appends one text frame that holds a value as JSON, encoded in place.
     ///
-    /// The length is known only afterwards, so the function reserves room for the most frequent size of head; for another size it moves
-    /// the payload.
+    /// The length is known only afterwards. So this reserves space for the most frequent size of head, and moves the payload if it
+    /// guessed wrong.
     pub fn json(&mut self, value: &impl serde::Serialize) {
         let begin = self.buffer.len();
         self.buffer.put_bytes(0, USUAL_HEAD);
         if serde_json::to_writer(Pieces(&mut self.buffer), value).is_err() {
-            // Only a map with non-string keys, or a failing `Serialize`, gets here: nothing is sent.
+            // Only a map with non-string keys, or a failing `Serialize`, gets here. Send nothing.
             debug_assert!(false, "a message that is not serializable as JSON");
             self.buffer.truncate(begin);
             return;

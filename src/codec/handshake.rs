@@ -7,18 +7,17 @@ use percent_encoding::percent_decode;
 /// What the server knows about a client before its first message.
 #[derive(Debug, Clone)]
 pub struct Handshake {
-    /// The client's address, after `X-Forwarded-For` or the PROXY protocol where the server trusts them.
+    /// The client's address, from `X-Forwarded-For` or the PROXY protocol if the server trusts them.
     pub peer: SocketAddr,
-    /// The raw query of the request, without `?`; percent-encoded or raw UTF-8.
+    /// The raw query without `?`; percent-encoded or raw UTF-8.
     pub query: Vec<u8>,
-    /// The raw bytes of the header `login-username`, if any.
+    /// The raw bytes of the header `login-username`.
     pub login_username: Option<Vec<u8>>,
-    /// The raw bytes of the header `username`, if any.
+    /// The raw bytes of the header `username`.
     pub username: Option<Vec<u8>>,
     pub client: Client,
-    /// The number of the listener.
     pub listener: usize,
-    /// The subprotocol agreed on, if any.
+    /// The agreed subprotocol.
     pub subprotocol: Option<&'static str>,
 }
 
@@ -31,7 +30,7 @@ pub enum Client {
 }
 
 impl Handshake {
-    /// One that says nothing.
+    /// An empty handshake.
     #[cfg(any(test, feature = "bench"))]
     pub fn silent() -> Self {
         Self {
@@ -82,7 +81,6 @@ pub(super) mod tests {
         Handshake::silent()
     }
 
-    /// A handshake with this query.
     pub(in crate::codec) fn with_query(query: &str) -> Handshake {
         Handshake {
             query: query.as_bytes().to_vec(),
@@ -90,7 +88,6 @@ pub(super) mod tests {
         }
     }
 
-    /// A handshake with this header `username`.
     pub(in crate::codec) fn with_header(username: &[u8]) -> Handshake {
         Handshake {
             username: Some(username.to_vec()),

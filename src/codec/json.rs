@@ -1,10 +1,10 @@
-//! Bounds on JSON that hold before it is parsed: nesting depth, and that the message is one object.
+//! Bounds that JSON must satisfy before it is parsed: nesting depth, and that the message is one object.
 
 use serde::de::DeserializeOwned;
 
 use crate::limits;
 
-/// Whether arrays and objects are nested at most `max` deep. It looks only at brackets outside strings: invalid JSON may pass, and the
+/// Whether arrays and objects are nested at most `max` deep. It only looks at brackets outside strings, so invalid JSON may pass; the
 /// parser refuses it. One pass, no allocation.
 pub(super) fn depth_within(bytes: &[u8], max: usize) -> bool {
     let mut depth = 0usize;

@@ -6,7 +6,7 @@
 //!
 //! - `dialect`: the traits [`Dialect`] and [`Codec`]
 //! - `table`: every dialect, its name and its number of encodings
-//! - `profile`: how clients of each dialect are treated: limits, pings, slow consumers, backpressure
+//! - `profile`: how the server treats clients of each dialect: limits, pings, slow consumers, backpressure
 //! - [`detect`]: which dialect a client on plain `/ws` speaks
 //! - `handshake`, `frames`, `fault`: inputs and outputs of dialects
 //! - `json`, `protobuf`: bounds that hold before a message is parsed

@@ -11,12 +11,11 @@ use crate::limits;
 /// How the server treats the clients of one dialect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Profile {
-    /// Longest message in bytes.
+    /// The longest message, in bytes.
     pub message_bytes: usize,
-    /// Whether a text message that is not UTF-8 closes the connection with 1007 (RFC 6455). Clients of the protobuf formats put
-    /// protobuf bytes into text frames, so they are exempt.
+    /// Whether text that is not UTF-8 closes the connection with 1007 (RFC 6455). Clients of the protobuf formats put protobuf bytes into
+    /// text frames, so they are exempt.
     pub text_is_utf8: bool,
-    /// Interval of the server's pings.
     pub ping_every: Duration,
     pub lag: LagPolicy,
     pub busy: BusyPolicy,
@@ -24,8 +23,8 @@ pub struct Profile {
     pub sees_own_coming: bool,
     /// Whether a member that exits sees its own leave before the server closes the connection.
     pub sees_own_going: bool,
-    /// Whether the server delivers offline messages without being asked. The user is known by name alone, because the format has no
-    /// keys (`action`, as its original).
+    /// Whether the server delivers offline messages without a request. Only the name identifies the user, because the format has no keys
+    /// (`action`, as its original).
     pub mail_by_name: bool,
     pub reserved_name: ReservedName,
     /// How long a client without a name may send nothing. One that has sent something has [`limits::NAMING_TIME`].
@@ -33,13 +32,12 @@ pub struct Profile {
     pub reach: Reach,
     /// Whether the server speaks first ([`crate::chat::Reply::Greeting`]).
     pub greets: bool,
-    /// The server closes a client that sends no message for this long; WebSocket pings and pongs do not count. `None` leaves it to
-    /// the setting for idle users.
+    /// The server closes a client that sends no message for this long; WebSocket pings and pongs do not count. `None`: only the setting
+    /// for idle users applies.
     pub silent_after: Option<Duration>,
 }
 
 impl Profile {
-    /// The row of a dialect, before settings.
     pub const fn of(dialect: DialectId) -> Self {
         match dialect {
             DialectId::Native => Self {
@@ -102,7 +100,7 @@ const LEGACY: Profile = Profile {
     silent_after: None,
 };
 
-/// What happens to a member whose cursor fell off the ring.
+/// How the server treats a member whose cursor fell off the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LagPolicy {
     /// The server names the missing interval and moves the cursor to the head.
@@ -111,16 +109,16 @@ pub enum LagPolicy {
     Disconnect,
 }
 
-/// Which names the clients of a dialect may give.
+/// The names that clients of a dialect may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Those of the common world.
+    /// Names of the common world.
     Common,
-    /// Those of the client's own world, which its codec adds.
+    /// Names of the client's own world, which its codec adds.
     Worlds,
 }
 
-/// What happens to a client that gives a claimed name without its key.
+/// How the server treats a client that gives a claimed name without its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReservedName {
     /// The server refuses it; the client may give another.
@@ -129,7 +127,7 @@ pub enum ReservedName {
     Suffix,
 }
 
-/// What happens to a sender while the server is busy.
+/// How the server treats a sender while it is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BusyPolicy {
     /// Its request is refused with `busy`.

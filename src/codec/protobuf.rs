@@ -18,13 +18,13 @@ pub(super) enum Value<'a> {
     Fixed,
 }
 
-/// The offset of a field that is truncated or invalid. The walk ends here.
+/// The offset of a truncated or invalid field, which ends the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Torn {
     pub(super) at: usize,
 }
 
-/// The fields of one message in the order of the wire, not those of messages inside it.
+/// The fields of one message in wire order, without those of nested messages.
 pub(super) struct Fields<'a> {
     message: &'a [u8],
     at: usize,

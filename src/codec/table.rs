@@ -1,4 +1,4 @@
-//! The table of dialects: their names, their wire formats, and in how many encodings each shows events.
+//! The table of dialects: their names, their wire formats, and their numbers of encodings.
 //!
 //! The table does not compile with more encodings than [`Encoding`](super::Encoding) can number, or with a line in the wrong place.
 
@@ -36,7 +36,7 @@ pub enum DialectId {
 struct Row {
     id: DialectId,
     name: &'static str,
-    /// As its original: without settings.
+    /// Without settings, as its original.
     reference: &'static dyn Dialect,
     encodings: usize,
 }
@@ -55,7 +55,6 @@ const TABLE: [Row; 6] = [
     row(DialectId::Action, "action", &Action::DEFAULT, 1),
 ];
 
-/// Every dialect, in the order of the table.
 pub const DIALECTS: [DialectId; TABLE.len()] = {
     let mut dialects = [DialectId::Native; TABLE.len()];
     let mut place = 0;
@@ -80,12 +79,12 @@ impl DialectId {
         TABLE[self as usize].name
     }
 
-    /// Its wire format without an operator's settings.
+    /// Its wire format without settings.
     pub const fn reference(self) -> &'static dyn Dialect {
         TABLE[self as usize].reference
     }
 
-    /// In how many encodings its members see events.
+    /// The number of encodings in which its members see events.
     pub const fn encodings(self) -> usize {
         TABLE[self as usize].encodings
     }
@@ -98,12 +97,12 @@ impl From<DialectId> for usize {
     }
 }
 
-/// The dialects of one server, made once at its start.
+/// The dialects of one server, created once at its start.
 #[derive(Clone, Copy)]
 pub struct Dialects(&'static [&'static dyn Dialect; DIALECTS.len()]);
 
 impl Dialects {
-    /// All dialects with these settings. Their data lives until the program ends: once per server, not per client.
+    /// All dialects with these settings. Their data lives until the program ends.
     pub fn configured(settings: &DialectSettings) -> Self {
         let dialects = DIALECTS.map(|dialect| {
             let reference = dialect.reference();
@@ -121,7 +120,7 @@ impl Index<DialectId> for Dialects {
     }
 }
 
-/// As their originals.
+/// Without settings, as their originals.
 impl Default for Dialects {
     fn default() -> Self {
         static REFERENCES: [&dyn Dialect; DIALECTS.len()] = {

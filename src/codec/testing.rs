@@ -39,7 +39,7 @@ pub(super) fn list(names: &[&str], online: u32) -> UserList {
     }
 }
 
-/// A list with everybody in it.
+/// A complete list.
 pub(super) fn all(names: &[&str]) -> UserList {
     list(names, u32::try_from(names.len()).unwrap())
 }
@@ -134,28 +134,26 @@ pub(crate) fn strings(fields: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// What members of the lobby with this encoding see.
+/// The frames that members of the lobby with this encoding get.
 pub(super) fn seen(dialect: &dyn Dialect, encoding: usize, happening: &Happening) -> Frames {
     let mut out = Frames::default();
     dialect.encode_at(AT, encoding, &RoomName::lobby(), happening, &mut out);
     out
 }
 
-/// The frames of a reply.
 pub(super) fn told(codec: &mut dyn Codec, id: RequestId, reply: &Reply) -> Frames {
     let mut out = Frames::default();
     codec.encode_at(AT, id, reply, &mut out);
     out
 }
 
-/// The requests of a text message.
 pub(super) fn ask(codec: &mut dyn Codec, message: impl AsRef<[u8]>) -> Result<Vec<Request>, Fault> {
     let mut requests = Vec::new();
     codec.decode(Message::Text(message.as_ref()), &mut requests)?;
     Ok(requests)
 }
 
-/// The texts of an output in JSON.
+/// The texts of JSON frames.
 pub(super) fn texts(out: &Frames) -> Vec<String> {
     let text = |(first, payload)| {
         assert_eq!(first, 0x81, "JSON goes out as text");
@@ -164,7 +162,7 @@ pub(super) fn texts(out: &Frames) -> Vec<String> {
     frames(out).into_iter().map(text).collect()
 }
 
-/// The messages of an output in protobuf.
+/// The messages of protobuf frames.
 pub(super) fn messages<M: prost::Message + Default>(out: &Frames) -> Vec<M> {
     let message = |(first, payload): (u8, Vec<u8>)| {
         assert_eq!(first, 0x82, "replies are binary frames");
@@ -173,7 +171,7 @@ pub(super) fn messages<M: prost::Message + Default>(out: &Frames) -> Vec<M> {
     frames(out).into_iter().map(message).collect()
 }
 
-/// The frames of an output: first byte and payload. A frame with its receiver's name is completed for `ann`.
+/// First byte and payload of each frame. A frame with its receiver's name is completed for `ann`.
 pub(super) fn frames(out: &Frames) -> Vec<(u8, Vec<u8>)> {
     if let Some(at) = out.addressed {
         let (before, after) = out.buffer.split_at(at);

@@ -1,5 +1,5 @@
-//! The addresses of a dialect's sessions, for formats with such a field, if the operator allows to show it. An entry lives as long as
-//! its connection.
+//! The addresses of a dialect's sessions, for formats with such a field, if the operator shows them. An entry lives as long as its
+//! connection.
 
 use std::net::SocketAddr;
 
@@ -7,12 +7,11 @@ use dashmap::DashMap;
 
 use crate::chat::{ChatMessage, SessionTag, Welcome};
 
-/// The addresses of the sessions of one dialect.
 #[derive(Debug, Default)]
 pub(super) struct Addresses(DashMap<SessionTag, SocketAddr, foldhash::fast::RandomState>);
 
 impl Addresses {
-    /// Kept until the program ends: once per server.
+    /// Leaked once per server.
     pub(super) fn leaked() -> &'static Self {
         Box::leak(Box::default())
     }
@@ -23,7 +22,7 @@ impl Addresses {
     }
 }
 
-/// The entry of one connection; dropping it removes it.
+/// The entry of one connection. Dropping it removes the entry.
 #[derive(Debug)]
 pub(super) struct Entry {
     addresses: Option<&'static Addresses>,

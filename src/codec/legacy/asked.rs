@@ -10,7 +10,6 @@ use crate::{
     limits,
 };
 
-/// Assigns request ids 1, 2, 3, … and remembers for each the data of its answer. Bounded; allocates nothing while empty.
 #[derive(Debug)]
 pub(super) struct Asked<T> {
     last: u64,
@@ -25,19 +24,19 @@ impl<T> Asked<T> {
         }
     }
 
-    /// An id whose answer needs no data.
+    /// Returns an id whose answer needs no data.
     pub(super) fn next_id(&mut self) -> NonZeroU64 {
         self.last = self.last.wrapping_add(1);
         NonZeroU64::new(self.last).unwrap_or(NonZeroU64::MIN)
     }
 
-    /// Whether the connection must not send more requests.
+    /// Whether the connection must not send further requests.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.len() >= limits::LEGACY_UNANSWERED
     }
 
-    /// An id for a request whose answer needs `echo`. The bound is twice that of [`Asked::is_full`], so that refusals of excess
-    /// requests also fit until they are encoded.
+    /// Returns an id for a request whose answer needs `echo`. The bound is twice that of [`Asked::is_full`], so that refusals of excess
+    /// requests fit until they are encoded.
     pub(super) fn ask(&mut self, echo: T) -> Result<NonZeroU64, Fault> {
         if self.waiting.len() >= 2 * limits::LEGACY_UNANSWERED {
             return Err(Fault::Close(1008, "too many requests wait for their answer"));
@@ -47,7 +46,7 @@ impl<T> Asked<T> {
         Ok(id)
     }
 
-    /// An id for a request for the list of users.
+    /// Returns an id for a request for the list of users.
     pub(super) fn ask_for_list(&mut self, echo: T) -> Result<RequestId, Fault> {
         const { assert!(limits::LEGACY_UNANSWERED == 1024, "the text below says 1,024") };
         const TOO_MANY: &str = "more than 1,024 requests for lists are unanswered; wait for the answers";
@@ -57,20 +56,20 @@ impl<T> Asked<T> {
         self.ask(echo).map(Some)
     }
 
-    /// The data of an unanswered request. Look-ups mostly concern the newest, so the search begins there.
+    /// The data of an unanswered request. Most look-ups concern the newest, so the search begins there.
     pub(super) fn get(&self, id: RequestId) -> Option<&T> {
         let id = id?;
         let mut waiting = self.waiting.iter().rev();
         waiting.find(|(asked, _)| *asked == id).map(|(_, echo)| echo)
     }
 
-    /// Takes the data of the request that is being answered. Answers come in order, so the search ends at once.
+    /// Takes the data of the answered request. Answers come in order, so the search usually ends at once.
     pub(super) fn take(&mut self, id: RequestId) -> Option<T> {
         let id = id?;
         let place = self.waiting.iter().position(|(asked, _)| *asked == id)?;
         let (_, echo) = self.waiting.remove(place)?;
         if self.waiting.is_empty() {
-            // An idle client holds no buffer: that for four requests of `action` has 384 bytes.
+            // An idle client must not hold a buffer: that for four requests of `action` has 384 bytes.
             self.waiting = VecDeque::new();
         }
         Some(echo)

@@ -28,7 +28,7 @@ struct ChatRequestCodec {
     given: Option<Vec<u8>>,
     /// Neither the handshake nor a message has named the user.
     nameless: bool,
-    /// The name in force, once the chat has confirmed it.
+    /// The name, once the chat has confirmed it.
     name: Option<UserName>,
     /// Pending lists without content.
     asked: Asked<()>,

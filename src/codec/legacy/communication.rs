@@ -32,7 +32,7 @@ pub(crate) struct Communication {
     addresses: Option<&'static Addresses>,
 }
 
-/// One connection. It remembers the `Type` of each unanswered request for the list, because the answer repeats it.
+/// The state of one connection. It remembers the `Type` of each unanswered list request, because the answer repeats it.
 struct CommunicationCodec {
     addresses: Option<&'static Addresses>,
     entry: Entry,
@@ -42,7 +42,7 @@ struct CommunicationCodec {
 }
 
 impl Communication {
-    /// As the reference: addresses are not shown.
+    /// Without addresses, as the original.
     pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 

@@ -53,7 +53,6 @@ pub(super) fn parse_given(text: &str) -> Result<Option<UserName>, Fault> {
     }
 }
 
-/// A message to the lobby.
 pub(super) fn talk_in_lobby(text: String) -> Command {
     Command::Talk {
         room: RoomName::lobby(),

@@ -1,6 +1,6 @@
 //! How the old formats show names and lines of chat.
 //!
-//! Clients join names with `,` and `:` and have no field for a direct message. So names are altered until no user's name can look like a
+//! Clients join names with `,` and `:` and have no field for a direct message. So names are altered until no user's name looks like a
 //! list, a prefix, the sender of a direct message, or the server itself.
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -21,7 +21,7 @@ pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
     }
 }
 
-/// A name that is not the server's own and does not look like it.
+/// Alters a name that is or looks like the server's own.
 pub(super) fn unlike_system(name: &str) -> Cow<'_, str> {
     // A name has no invisible characters between these two.
     if name == SYSTEM {
@@ -31,7 +31,7 @@ pub(super) fn unlike_system(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A name that does not look like the speaker of a direct message.
+/// Alters a name that looks like the sender of a direct message.
 pub(super) fn without_arrow(name: &str) -> Cow<'_, str> {
     if name.contains(ARROW) {
         Cow::Owned(name.replace(ARROW, "⇒"))
@@ -45,7 +45,7 @@ pub(super) fn shown_direct(direct: &Direct) -> String {
     format!("{}{ARROW}{}", shown(&direct.message.from), shown(&direct.to.name))
 }
 
-/// The list as one text, each name followed by a comma: what the pages of documents 000 and 001 show.
+/// The list as one text, with a comma after each name, as the pages of documents 000 and 001 show it.
 pub(super) fn joined(names: &[UserName]) -> String {
     let mut text = String::with_capacity(names.len() * 12);
     for name in names {
@@ -55,7 +55,7 @@ pub(super) fn joined(names: &[UserName]) -> String {
     text
 }
 
-/// The list as a map from each name to itself: what the clients of documents 001 and 002 read.
+/// The list as a map from each name to itself, as the clients of documents 001 and 002 read it.
 pub(super) fn mapped(names: &[UserName]) -> BTreeMap<String, String> {
     names
         .iter()
@@ -91,7 +91,7 @@ pub(super) fn line(reply: &Reply) -> Option<(Cow<'_, str>, &str)> {
     }
 }
 
-/// Between the two names of a direct message.
+/// Separates the two names of a direct message.
 const ARROW: char = '→';
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(in crate::codec) const EXIT: &str = "exit";
 /// See [`TALK`].
 pub(in crate::codec) const LIST: &str = "userlist";
 
-/// Decodes a message of a client. Its fields are counted first, so that its memory stays a small multiple of its bytes.
+/// Decodes a client's message. Its fields are counted first, so that its memory stays a small multiple of its bytes.
 pub(super) fn parse<M: prost::Message + Default>(message: Message<'_>) -> Result<M, Fault> {
     let bytes = message.bytes();
     for (seen, field) in Fields::of(bytes).enumerate() {
@@ -45,7 +45,7 @@ pub(in crate::codec) fn first_three(message: &[u8]) -> Option<[&[u8]; 3]> {
 }
 
 const UNREADABLE: Fault = Fault::Close(1007, "the message is not the protobuf message of this dialect");
-/// Fields that are no lists: 4 in the largest schema.
+/// The largest number of non-repeated fields in a schema.
 const SCALARS: usize = 4;
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ pub(super) mod tests {
     use super::*;
     use crate::proto::communication::Communication;
 
-    /// Frames that no protobuf dialect can read, or that exceed a bound: each ends in a fault.
+    /// Frames that no protobuf dialect can decode, or that exceed a bound. Each is a fault.
     pub(in crate::codec) fn malformed() -> Vec<Vec<u8>> {
         let mut frames: Vec<Vec<u8>> = [
             &b"\x0a"[..],                                    // a key without its length

@@ -33,7 +33,7 @@ pub(crate) struct Tutorial {
 }
 
 impl Tutorial {
-    /// Addresses are not shown.
+    /// Without addresses.
     pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 
@@ -42,7 +42,7 @@ struct TutorialCodec {
     entry: Entry,
     login: Login,
     encoding: usize,
-    /// The join after a refused hello: its refusal would be the second for one login.
+    /// The join after a refused hello. Its refusal would be the second answer to one login.
     refused_join: RequestId,
     asked: Asked<()>,
 }
@@ -55,7 +55,7 @@ enum Login {
     Yes,
 }
 
-/// The fields of a message that the server reads; others are skipped without an allocation.
+/// The fields that the server reads. Others are skipped without an allocation.
 #[derive(Deserialize)]
 struct Incoming {
     #[serde(default, rename = "type")]
@@ -64,7 +64,6 @@ struct Incoming {
     content: Option<String>,
 }
 
-/// A message of the server.
 #[derive(Default, Serialize)]
 struct Outgoing<'a> {
     ip: &'a str,
@@ -125,7 +124,7 @@ impl Dialect for Tutorial {
                     renamed.with_list(users.as_ref(), *online).write(out);
                 }
             }
-            // One notice for many users: it names the last who joined, or else the last who left, and has the number of all.
+            // One notice stands for many users. It names the last who joined, or else the last who left, and has the total number.
             Happening::Digest {
                 online,
                 last_came,
@@ -278,7 +277,7 @@ impl TutorialCodec {
 }
 
 impl<'a> Outgoing<'a> {
-    /// Adds the list and, if it is incomplete, the number of users.
+    /// Adds the list, and the number of users if the list is cut.
     fn with_list(self, users: Option<&'a UserList>, online: u32) -> Self {
         let user_list: Vec<&str> = users
             .iter()
@@ -294,7 +293,7 @@ impl<'a> Outgoing<'a> {
     }
 
     fn write(&self, out: &mut Frames) {
-        // Strings and numbers only: this cannot fail.
+        // Cannot fail: strings and numbers only.
         if let Ok(text) = serde_json::to_string(self) {
             out.text(&text);
         }

@@ -1,4 +1,4 @@
-//! Checks a request of the schema, in either form, and makes it a command.
+//! Validates a request of the schema and converts it to a command, the same for both forms.
 //!
 //! Every refusal names the field as in the schema, the value seen, the bound, and what to do instead.
 
@@ -82,12 +82,12 @@ pub(super) fn command(asked: Asked) -> Result<Command, Refusal> {
     })
 }
 
-/// An id; 0 is none.
+/// Converts an id; 0 means none.
 pub(super) fn request_id(id: u64) -> Result<RequestId, Refusal> {
     number("id", id).map(NonZeroU64::new)
 }
 
-/// A number that JSON can hold too.
+/// A number that JSON can represent too.
 pub(super) fn number(field: &str, seen: u64) -> Result<u64, Refusal> {
     if seen < limits::JSON_NUMBERS_BELOW {
         return Ok(seen);
@@ -142,7 +142,7 @@ fn since(join: &plaza::Join) -> Result<Since, Refusal> {
     })
 }
 
-/// An epoch of 0 is no position; then there is no seq either.
+/// An epoch of 0 means no position, and then there is no seq either.
 fn position(at: &str, epoch: u64, seq: u64) -> Result<Position, Refusal> {
     let position = Position {
         epoch: number(&format!("{at}.epoch"), epoch)?,

@@ -1,4 +1,4 @@
-//! Makes messages of the schema from events and replies.
+//! Converts events and replies to messages of the schema.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event>
     })
 }
 
-/// The message for an event of one session; `None` if the protocol has none for it.
+/// The message for an event of one session; `None` if the protocol has none.
 pub(super) fn reply(reply: &Reply) -> Option<Event> {
     Some(match reply {
         // This protocol's clients speak first.
@@ -269,7 +269,7 @@ fn history(page: &HistoryPage) -> plaza::HistoryPage {
     }
 }
 
-/// The messages of a page; those of a direct conversation have no room.
+/// The messages of a page. Those of a direct conversation have no room.
 fn messages(page: &HistoryPage) -> Vec<plaza::Message> {
     let (room, _) = place(&page.conversation);
     page.messages.iter().map(|each| message(room.clone(), each)).collect()

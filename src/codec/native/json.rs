@@ -1,8 +1,8 @@
-//! Reads a JSON message into a request of the schema.
+//! Parses a JSON message to a request of the schema.
 //!
-//! The envelope is read member by member, so that a refusal carries the id, an unknown request differs from none, and a second request is
-//! noticed. serde reads the body by the schema's own types. Only if serde refuses the body, it is read again member by member to find the
-//! wrong one: valid messages do not pay for field names in errors.
+//! The envelope is parsed member by member, so that a refusal has the id, an unknown request differs from none, and a second request is
+//! noticed. serde parses the body with the schema's own types. Only if serde refuses it, it is parsed again member by member to find the
+//! wrong one, so that valid messages do not pay for field names in errors.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -46,7 +46,7 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
                 "the message is not a JSON object: {fault}; send one like {{\"id\":1,\"ping\":{{}}}}"
             ))
         })?;
-    // Checked only now, so that the refusal has the id: skipping values does not recurse, reading them might.
+    // Checked after the id is known, for the refusal. Skipping values does not recurse; reading them might.
     if !depth_within(message.as_bytes(), limits::JSON_DEPTH) {
         return Err(ErrorCode::Malformed.because(format!(
             "the message is nested more than {} deep; no request needs more than 4",
@@ -64,14 +64,14 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
     }
 }
 
-/// `{"id":…, "<request>":{…}}`, as far as it has been read; a refusal uses these fields.
+/// `{"id":…, "<request>":{…}}`, as far as it was parsed; a refusal uses these fields.
 #[derive(Default)]
 struct Envelope<'a> {
     id: RequestId,
     id_refusal: Option<Refusal>,
     request: Option<(&'static str, &'a RawValue)>,
     second: Option<&'static str>,
-    /// The first unknown member that holds an object, quoted.
+    /// The first unknown member with an object, quoted.
     unknown: Option<String>,
 }
 
@@ -141,7 +141,7 @@ impl Visitor<'_> for MemberName {
     }
 }
 
-/// A hello whose positions have not been read.
+/// A hello whose positions are not parsed yet.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Hello {
@@ -192,8 +192,8 @@ fn object<T: DeserializeOwned>(at: &str, body: &RawValue) -> Result<T, Refusal> 
     serde_json::from_str(body.get()).or_else(|_| member_by_member(at, body))
 }
 
-/// Reads an object that serde refused as a whole: a member that is `null` is none, of two with one name the last one counts, and one
-/// that cannot be read is named.
+/// Parses an object that serde refused as a whole. A `null` member counts as missing, the last of two members with one name counts, and
+/// the refusal names the wrong member.
 fn member_by_member<T: DeserializeOwned>(at: &str, body: &RawValue) -> Result<T, Refusal> {
     fn read<T: DeserializeOwned>(members: &BTreeMap<&str, &RawValue>) -> serde_json::Result<T> {
         serde_json::from_str(&serde_json::to_string(members)?)

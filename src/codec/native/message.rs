@@ -1,5 +1,5 @@
-//! Writes a message of a room as JSON without copying its names and its text, because rooms and replays write thousands of them. The bytes
-//! are those of the schema's own type.
+//! Writes a room's message as JSON without copying its names and its text, because rooms and replays write thousands of them. The bytes
+//! equal those of the schema's own type.
 
 use std::{fmt::Display, num::NonZeroU64};
 
@@ -11,7 +11,6 @@ use crate::{
     proto,
 };
 
-/// Appends the message for a session.
 pub(super) fn write(id: RequestId, room: &RoomName, message: &ChatMessage, out: &mut Frames) {
     out.json(&Told {
         id: id.map_or(0, NonZeroU64::get),
@@ -53,7 +52,7 @@ struct Message<'t> {
     user: Shown<&'t UserId>,
 }
 
-/// What is written as it is displayed.
+/// Serializes a value as it is displayed.
 struct Shown<D>(D);
 
 impl<D: Display> Serialize for Shown<D> {

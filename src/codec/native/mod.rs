@@ -27,10 +27,8 @@ use crate::{
     proto::plaza::{ServerMessage, server_message::Event},
 };
 
-/// The dialect of `/chat`.
 pub struct Native;
 
-/// Protobuf and JSON.
 pub const ENCODINGS: usize = 2;
 
 /// The subprotocol of protobuf in binary messages.
@@ -51,7 +49,7 @@ enum Form {
 #[derive(Debug)]
 struct NativeCodec {
     form: Form,
-    /// No subprotocol was agreed on and nothing has been read yet: the first message decides.
+    /// No subprotocol was agreed, and the first message, which decides, has not arrived.
     undecided: bool,
 }
 

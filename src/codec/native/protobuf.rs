@@ -1,4 +1,4 @@
-//! Reads a protobuf message into a request of the schema.
+//! Parses a protobuf message to a request of the schema.
 //!
 //! The envelope is walked field by field before anything is decoded, so that a refusal carries the id, an unknown request differs from
 //! none, and a second request is noticed: a generated decoder would merge the two.
@@ -58,7 +58,7 @@ fn read_request(message: &[u8], id: &mut RequestId) -> Result<Asked, Refusal> {
     }
 }
 
-/// The name of the request in a field of the envelope.
+/// The name of the request with this field number.
 fn name(number: u32) -> Option<&'static str> {
     let place = number.checked_sub(FIRST_REQUEST)?;
     REQUESTS.get(usize::try_from(place).ok()?).copied()
@@ -67,7 +67,7 @@ fn name(number: u32) -> Option<&'static str> {
 impl Body for &[u8] {
     fn read<M: prost::Message + Default>(self, request: &str) -> Result<M, Refusal> {
         M::decode(self).map_err(|fault| {
-            // prost names the field and the fault after a prefix of its own.
+            // prost adds the field and the fault after a prefix of its own.
             let said = fault.to_string();
             let said = said
                 .strip_prefix("failed to decode Protobuf message: ")
@@ -88,7 +88,7 @@ impl Body for &[u8] {
     }
 }
 
-/// The fields of one message, not of those inside it.
+/// The fields of one message, without those of nested messages.
 fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Refusal>> {
     let bytes = message.len();
     Fields::of(message).map(move |field| {

@@ -1,4 +1,4 @@
-//! The requests of the schema by name, and the refusals of messages that do not hold exactly one of them.
+//! The requests of the schema by name, and the refusals of messages that do not have exactly one of them.
 
 use crate::{
     chat::{ErrorCode, Refusal},
@@ -6,16 +6,16 @@ use crate::{
     proto::plaza::{self, client_message::Request as Asked},
 };
 
-/// The body of a request in one of the two forms.
+/// The body of a request, in JSON or protobuf.
 pub(super) trait Body: Sized {
-    /// Reads it as the message of the schema with this name.
+    /// Parses it as the message of the schema with this name.
     fn read<M: prost::Message + Default + serde::de::DeserializeOwned>(self, request: &str) -> Result<M, Refusal>;
 
-    /// Reads it as a hello, whose positions are counted before any of them takes memory.
+    /// Parses it as a hello. Its positions are counted before any of them takes memory.
     fn read_hello(self) -> Result<plaza::Hello, Refusal>;
 }
 
-/// Reads the request with this name.
+/// Parses the request with this name.
 pub(super) fn read(request: &str, body: impl Body) -> Result<Asked, Refusal> {
     Ok(match request {
         "hello" => Asked::Hello(body.read_hello()?),
@@ -38,8 +38,7 @@ pub(super) fn read(request: &str, body: impl Body) -> Result<Asked, Refusal> {
     })
 }
 
-/// The part of a client's input that an error repeats: its beginning, quoted, without control characters for terminals and
-/// logs.
+/// The part of a client's input that an error repeats: its beginning, quoted, without control characters for terminals and logs.
 pub(super) fn quoted(seen: &str) -> String {
     let mut shown: String = seen.chars().take(limits::ECHO_CHARS).collect();
     if shown.len() < seen.len() {

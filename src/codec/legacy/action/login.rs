@@ -59,7 +59,7 @@ impl ActionCodec {
         Ok(())
     }
 
-    /// The same user logs in again, perhaps to talk to somebody else.
+    /// A repeated login of the same user, perhaps with another target.
     fn turn_to(
         &mut self,
         seq: String,
@@ -71,14 +71,14 @@ impl ActionCodec {
         if let Target::Group(room) = before
             && target != *before
         {
-            // This id has no waiting request, so a client that was removed from the group earlier gets no error now.
+            // No request waits under this id, so a client that was removed from the group gets no error now.
             requests.push(Request {
                 id: Some(self.asked.next_id()),
                 command: Command::Leave { room: room.clone() },
             });
         }
         match target {
-            // A second join is refused, and the codec takes that answer for success.
+            // The chat refuses a second join, and the codec counts that answer as success.
             Target::Group(room) => requests.push(join_of(room, id)),
             Target::User(user) => {
                 requests.push(Request {
@@ -101,7 +101,7 @@ impl ActionCodec {
     fn checked_login(&self, data: Option<Box<RawValue>>) -> Result<(UserName, Target, Option<String>), Code> {
         let data: LoginData = read(data)?;
         let user = given(data.user_id).ok_or(Code::BadUserId)?;
-        // Checked in the common world first, so that an invalid name is reported before an unknown app.
+        // Parsed in the common world first, so that an invalid name is reported before an unknown app.
         let user = |world| user_id(world, &user);
         user(World::Common)?;
         let world = data.app_id.and_then(|app| self.settings.world(app));

@@ -38,19 +38,19 @@ use crate::{
 /// The dialect of document 003.
 #[derive(Debug)]
 pub struct Action {
-    /// `None`: those of the reference.
+    /// `None`: those of the original.
     settings: Option<&'static Settings>,
 }
 
 struct ActionCodec {
     settings: &'static Settings,
-    /// Of the query, for logins that do not say.
+    /// From the query, for logins without a target.
     hint_to: Option<String>,
     hint_group: Option<String>,
     session: Session,
     target: Target,
     asked: Asked<Pending>,
-    /// The number of pushes so far without an id of their own.
+    /// The number of pushes without an id of their own.
     pushes: u32,
 }
 
@@ -58,7 +58,7 @@ struct ActionCodec {
 #[derive(Debug, Clone, PartialEq)]
 enum Session {
     Out,
-    /// The login waits for the hello, then for the join of the group if there is one.
+    /// The login waits for the hello, and then for the join of the group if there is one.
     LoggingIn {
         hello: RequestId,
         join: RequestId,
@@ -74,7 +74,7 @@ enum Target {
     Group(RoomName),
 }
 
-/// The data that the answer to a request needs.
+/// What the answer to a request needs.
 #[derive(Debug)]
 struct Pending {
     seq: String,
@@ -86,10 +86,9 @@ struct Pending {
 }
 
 impl Action {
-    /// With the settings of the reference: `appId` 1 and 2, group 1 is the lobby.
+    /// The settings of the original: `appId` 1 and 2, and group 1 is the lobby.
     pub const DEFAULT: Self = Self { settings: None };
 
-    /// With these settings.
     pub const fn new(settings: &'static Settings) -> Self {
         Self {
             settings: Some(settings),
@@ -141,7 +140,7 @@ impl Dialect for Action {
         match happening {
             Happening::Message(message) => in_group(message, group, |push| push.write_for_each(out)),
             Happening::Went { user, version, .. } => gone(user, *version, out),
-            // One push for many users: it names the last of them.
+            // One push stands for many users. It names the last of them.
             Happening::Digest { version, last_went, .. } => {
                 if let Some(user) = last_went {
                     gone(user, *version, out);
@@ -156,7 +155,7 @@ impl Dialect for Action {
                 at,
             }
             .write_for_each(out),
-            // The reference has no push for these.
+            // The original has no push for these.
             Happening::Came { .. }
             | Happening::Renamed { .. }
             | Happening::Roster { .. }
@@ -169,7 +168,7 @@ impl Dialect for Action {
         push_direct(direct, out);
     }
 
-    /// One to one, a message goes to the other alone: the sender's own sessions do not get it back.
+    /// One to one, a message goes only to the other user: the sender's own sessions do not get it.
     fn shows_direct(&self, direct: &Direct, user: &UserName) -> bool {
         shows_direct(direct, user)
     }
@@ -228,7 +227,7 @@ impl Codec for ActionCodec {
                     Session::Out | Session::In(_) => None,
                 };
                 self.session = Session::In(welcome.name.clone());
-                // A login into a group is answered after the join.
+                // A login with a group is answered after the join.
                 let pending = self.asked.take(id);
                 if join.is_none() {
                     answer(pending, Code::Success, out);
@@ -347,7 +346,7 @@ impl ActionCodec {
 
     fn refused(&mut self, id: RequestId, code: ErrorCode, out: &mut Frames) {
         let Some(pending) = self.asked.take(id) else {
-            // An error without a request has the reference's text; an answered request gets no second answer.
+            // An error without a request has the original's text. An answered request gets no second answer.
             if id.is_none() && code == ErrorCode::Malformed {
                 out.text(NOT_JSON);
             } else if id.is_none() {
@@ -370,7 +369,6 @@ impl ActionCodec {
         answer(Some(pending), code, out);
     }
 
-    /// The id of the logged-in user.
     fn own_id(&self) -> &str {
         match &self.session {
             Session::In(name) => local(name.as_str()),
@@ -378,7 +376,7 @@ impl ActionCodec {
         }
     }
 
-    /// A push to this connection alone, without an id of its own.
+    /// Pushes to this connection only, without an id.
     fn notice(&mut self, action: &'static str, content: &str, from: &str, at: u64, out: &mut Frames) {
         self.pushes = self.pushes.wrapping_add(1);
         Push {
@@ -423,7 +421,7 @@ fn in_group(message: &ChatMessage, group: &str, write: impl FnOnce(&Push<'_>)) {
     });
 }
 
-/// The sender's name of its request; for a message from the store or another dialect, its sequence number.
+/// The sender's id of its request. A message from the store or another dialect has its sequence number instead.
 fn message_id<'t>(message: &'t ChatMessage, conversation: std::fmt::Arguments<'_>) -> Cow<'t, str> {
     match &message.echo {
         Some(echo) => Cow::Borrowed(&echo.request),
@@ -447,7 +445,7 @@ fn answer(pending: Option<Pending>, code: Code, out: &mut Frames) {
     }
 }
 
-/// The data of a request; missing data counts as an empty object.
+/// Parses the data of a request. Missing data counts as an empty object.
 fn read<T: DeserializeOwned + Default>(data: Option<Box<RawValue>>) -> Result<T, Code> {
     match data {
         None => Ok(T::default()),
@@ -457,7 +455,7 @@ fn read<T: DeserializeOwned + Default>(data: Option<Box<RawValue>>) -> Result<T,
 
 /// The group of a client that names neither a group nor a user.
 pub const DEFAULT_GROUP: &str = "1";
-/// `groupsId` of a one to one chat.
+/// The `groupsId` of a one-to-one chat.
 const ONE_TO_ONE: &str = "0";
 const ENTERED: &str = "连接成功";
 const GONE: &str = "用户已经离开";

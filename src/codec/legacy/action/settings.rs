@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::chat::{NameFault, RoomName, World, local};
 
-/// The operator's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The `appId`s that may log in. The first one shares the chat of all dialects; each other one has its own world.
     pub app_ids: Vec<u32>,
-    /// Groups of the first app that are rooms of another name than `group:<id>`.
+    /// Groups of the first app whose rooms are not called `group:<id>`.
     groups: BTreeMap<String, RoomName>,
 }
 
 impl Settings {
-    /// These `appId`s, and these groups with rooms of their own names.
     pub fn new(app_ids: Vec<u32>, groups: BTreeMap<String, RoomName>) -> Self {
         Self { app_ids, groups }
     }
 
-    /// The world of an app; `None`: it may not log in.
+    /// The world of an app; `None` if it may not log in.
     pub fn world(&self, app: u32) -> Option<World> {
         match self.app_ids.iter().position(|known| *known == app)? {
             0 => Some(World::Common),
@@ -27,7 +25,7 @@ impl Settings {
         }
     }
 
-    /// The room of a group in this world.
+    /// The room of a group.
     pub fn room(&self, world: World, group: &str) -> Result<RoomName, NameFault> {
         match (world, self.groups.get(group)) {
             (World::Common, Some(room)) => Ok(room.clone()),
@@ -35,7 +33,7 @@ impl Settings {
         }
     }
 
-    /// The group of a room: the first one that is mapped to it. For a room without a group it is the name of the room.
+    /// The group of a room: the first one mapped to it, else the name of the room.
     pub fn group<'a>(&'a self, room: &'a RoomName) -> &'a str {
         match self.groups.iter().find(|(_, other)| *other == room) {
             Some((group, _)) => group,
@@ -46,13 +44,12 @@ impl Settings {
         }
     }
 
-    /// The mapped groups and their rooms.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &RoomName)> {
         self.groups.iter().map(|(group, room)| (group.as_str(), room))
     }
 }
 
-/// The reference: `appId` 1 and 2, and its only group, 1, is the lobby.
+/// As the original: `appId` 1 and 2, and its only group, 1, is the lobby.
 impl Default for Settings {
     fn default() -> Self {
         Self::new(vec![1, 2], BTreeMap::from([("1".to_owned(), RoomName::lobby())]))

@@ -20,7 +20,7 @@ fn sent(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
     texts(&testing::told(&mut **client, id, reply))
 }
 
-/// The answer to a message that the codec itself refuses.
+/// The answer of the codec to a message that it refuses.
 fn refused(client: &mut Client, text: &str) -> String {
     match ask(client, text) {
         Err(Fault::Refused(id, refusal)) => sent(client, id, &Reply::Error(refusal)).remove(0),
@@ -65,7 +65,7 @@ fn opened() -> Client {
     Action::DEFAULT.open(&silent())
 }
 
-/// Logged in as `1`, one to one with `2`.
+/// A client logged in as `1`, one to one with `2`.
 fn one_to_one() -> Client {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "2", "0")).unwrap();
@@ -91,7 +91,7 @@ fn response(action: &str, code: u16, msg: &str) -> String {
     format!(r#"{{"seq":"s-1","action":"{action}","response":{{"code":{code},"msg":"{msg}","data":null}}}}"#)
 }
 
-/// This reply answers the login: it has succeeded.
+/// Asserts that this reply completes the login.
 fn logs_in(client: &mut Client, id: RequestId, reply: &Reply) {
     assert_eq!(sent(client, id, reply), [response("login", 200, "Success")]);
 }
@@ -184,7 +184,7 @@ fn user_ids_and_app_ids_are_checked() {
         let answer = refused(&mut opened(), &request("login", data));
         assert_eq!(answer, bad_parameters, "{data}");
     }
-    // Nothing at all is an empty object: the user id is missing first.
+    // Missing data counts as an empty object: the missing user id is the first fault.
     for nothing in [r#""data":{}"#, r#""data":null"#, r#""x":1"#] {
         let text = format!(r#"{{"seq":"s-1","action":"login",{nothing}}}"#);
         assert_eq!(refused(&mut opened(), &text), bad_id, "{nothing}");
@@ -256,7 +256,7 @@ fn users_groups_and_peers_of_a_further_app_have_names_of_their_own_and_are_shown
         push.contains(r#""msgId":"7-42-7""#) && push.contains(r#""from":"1""#),
         "{push}"
     );
-    // Under the same id in another app somebody else would log in.
+    // The same id in another app is another user.
     let other = r#"{"seq":"s-1","action":"login","data":{"userId":"72","appId":1,"toUid":"1","groupsId":"0"}}"#;
     assert_eq!(refused(&mut client, other), response("login", 1009, "操作失败"));
 }
@@ -442,7 +442,7 @@ fn what_is_not_json_and_what_has_no_route_have_the_references_words() {
 
 #[test]
 fn malformed_frames_are_answered_with_the_text_of_document_003() {
-    // `null` is an empty request to the original.
+    // `null` is an empty request in the original.
     for frame in malformed().into_iter().filter(|frame| frame != b"null") {
         let mut client = one_to_one();
         match client.decode(Message::Text(&frame), &mut Vec::new()) {

@@ -1,4 +1,4 @@
-//! The messages of document 003: what the server reads, what it writes, and the table of codes.
+//! The messages of document 003 in both directions, and its table of codes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use crate::{
     codec::Frames,
 };
 
-/// A request; `action` determines the type of `data`. Types are as strict as in the original, which was written in Go: a field that is
+/// A request. `action` determines the type of `data`. Types are as strict as in the original, which was written in Go: a field that is
 /// `null` or missing is empty, and any other type is an error.
 #[derive(Default, Deserialize)]
 pub(super) struct Incoming {
@@ -20,7 +20,6 @@ pub(super) struct Incoming {
     pub(super) data: Option<Box<RawValue>>,
 }
 
-/// The data of a login.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LoginData {
@@ -36,11 +35,9 @@ pub(super) struct LoginData {
     pub(super) groups_id: Option<String>,
 }
 
-/// The data of a heartbeat.
 #[derive(Default, Deserialize)]
 pub(super) struct HeartbeatData {}
 
-/// The data of a message to be sent.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SendData {
@@ -50,7 +47,7 @@ pub(super) struct SendData {
     pub(super) message: Option<String>,
 }
 
-/// The codes of document 003 that are answers here, and their texts. Nothing is ever deleted (1007), and 1011 is said by a page.
+/// The codes of document 003 that Plaza uses. Nothing is ever deleted (1007), and a page returns 1011.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     Success,
@@ -73,7 +70,6 @@ pub(super) struct Push<'a> {
     pub(super) kind: &'a str,
     pub(super) content: &'a str,
     pub(super) from: &'a str,
-    /// Unix milliseconds.
     pub(super) at: u64,
 }
 
@@ -116,7 +112,6 @@ pub(super) fn given(id: Option<String>) -> Option<String> {
 }
 
 impl Code {
-    /// The number on the wire.
     pub(super) const fn number(self) -> u16 {
         match self {
             Self::Success => 200,
@@ -133,7 +128,6 @@ impl Code {
         }
     }
 
-    /// The text beside it.
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Success => "Success",
@@ -171,14 +165,14 @@ impl From<ErrorCode> for Code {
 }
 
 impl Push<'_> {
-    /// For one receiver.
+    /// Writes it for one receiver.
     pub(super) fn write(&self, to: &str, out: &mut Frames) {
         write(&self.frame(to), out);
     }
 
-    /// For every member of a room: `to` is left open for the name of each.
+    /// Writes it for every member of a room, with `to` left open for each name.
     pub(super) fn write_for_each(&self, out: &mut Frames) {
-        // Strings and numbers only: this cannot fail.
+        // Cannot fail: strings and numbers only.
         if let Ok(text) = serde_json::to_string(&self.frame("")) {
             let behind = format!("\",\"msgTimestamp\":\"{}\"}}}}", self.seconds());
             out.addressed_text(&text, text.len().saturating_sub(behind.len()));
@@ -232,7 +226,7 @@ pub(super) fn kind(name: &str) -> MessageKind {
     }
 }
 
-/// The word of the reference for it.
+/// The original's word for a kind.
 pub(super) const fn kind_name(kind: MessageKind) -> &'static str {
     match kind {
         MessageKind::Text => "text",
@@ -243,7 +237,7 @@ pub(super) const fn kind_name(kind: MessageKind) -> &'static str {
 }
 
 fn write(message: &impl Serialize, out: &mut Frames) {
-    // Strings and numbers only: this cannot fail.
+    // Cannot fail: strings and numbers only.
     if let Ok(text) = serde_json::to_string(message) {
         out.text(&text);
     }

@@ -1,4 +1,4 @@
-//! What clients ask.
+//! Requests of clients.
 
 use super::*;
 use crate::chat::ListOrder;

@@ -10,7 +10,7 @@ use crate::chat::{
     UserId, UserList, Welcome,
 };
 
-/// The payload of the one frame, after a check of its head.
+/// The payload of the only frame; checks its head.
 fn payload(frames: &Frames, first: u8) -> &[u8] {
     let bytes = &frames.buffer[..];
     assert_eq!(bytes[0], first);
@@ -226,7 +226,7 @@ fn golden_bytes_of_a_push_and_a_reply() {
     Native.encode_at(0, 0, &room("r"), &Happening::Typing { from: user("a") }, &mut frames);
     // A binary frame of 9 bytes; field 17: {room: "r", from: "a"}.
     assert_eq!(&frames.buffer[..], b"\x82\x09\x8a\x01\x06\x0a\x01r\x12\x01a");
-    // The next frame goes behind it.
+    // The next frame follows it.
     codec(Some(JSON)).encode_at(0, None, &Reply::Pong { at: 1 }, &mut frames);
     assert_eq!(&frames.buffer[11..], b"\x81\x11{\"pong\":{\"at\":1}}");
 }

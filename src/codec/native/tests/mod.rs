@@ -1,4 +1,4 @@
-//! Both forms, both ways.
+//! Both forms, decoded and encoded.
 
 /// Calls this with each line of a table.
 macro_rules! table {
@@ -46,7 +46,7 @@ fn from_protobuf(bytes: &[u8]) -> Result<Request, Fault> {
     decode_with(codec(Some(PROTOBUF)).as_mut(), Message::Binary(bytes))
 }
 
-/// The same message through both forms; they must agree, in refusals word by word.
+/// Decodes the message in both forms. They must agree, in refusals word by word.
 fn from_both(message: &plaza::ClientMessage) -> Result<Request, Fault> {
     let protobuf = from_protobuf(&message.encode_to_vec());
     let json = serde_json::to_string(message).unwrap();
@@ -54,7 +54,7 @@ fn from_both(message: &plaza::ClientMessage) -> Result<Request, Fault> {
     protobuf
 }
 
-/// A request that is written in JSON, in protobuf.
+/// Converts a JSON request to protobuf.
 pub(crate) fn in_protobuf(text: &str) -> Vec<u8> {
     let (id, request) = json::read(text.as_bytes()).unwrap();
     let (id, request) = (id.map_or(0, NonZeroU64::get), Some(request));

@@ -1,4 +1,4 @@
-//! What clients are refused.
+//! Refusals.
 
 use super::*;
 
