@@ -1,4 +1,4 @@
-//! The cost of each codec: an event encoded once for a room against once per member, and a message decoded and acknowledged.
+//! The cost of each codec: encoding an event once for a room against once per member, and decoding and acknowledging a message.
 //!
 //! `cargo bench --bench codec`
 
@@ -14,13 +14,13 @@ use plaza::{
     codec::{Codec, DIALECTS, Dialect, DialectId, Frames, Handshake, Message, native},
 };
 
-/// Members of the room that an event is encoded for.
+/// Members of the room for which an event is encoded.
 const MEMBERS: usize = 1_000;
-/// Texts: what people say, and the longest that the older formats take.
+/// Lengths of texts: what people usually write, and the longest that the older formats take.
 const TEXT_BYTES: [usize; 2] = [64, 4_000];
 const AT: u64 = 1_700_000_000_000;
 
-/// A wire format, and in which of its views events are looked at.
+/// A wire format, and one of its encodings.
 struct Form {
     name: &'static str,
     dialect: &'static dyn Dialect,
@@ -116,7 +116,7 @@ fn decode(criterion: &mut Criterion) {
                         panic!("{}: a talk is not read", form.name)
                     };
                     assert!(matches!(command, Command::Talk { .. }), "{command:?}");
-                    // Some dialects remember what is not answered yet, so each talk has its answer.
+                    // Some dialects remember unanswered requests, so each message gets its answer.
                     codec.encode_at(AT, id, &acknowledged(), &mut frames);
                     frames.buffer.clear();
                 });
@@ -126,7 +126,7 @@ fn decode(criterion: &mut Criterion) {
     }
 }
 
-/// A message of a client: its bytes, and whether they are a text.
+/// A message of a client: its bytes, and whether it is a text message.
 struct Sent(Vec<u8>, bool);
 
 fn read(codec: &mut dyn Codec, sent: &Sent, requests: &mut Vec<Request>) {
@@ -171,7 +171,7 @@ fn speaking(form: &Form) -> Box<dyn Codec> {
     codec
 }
 
-/// A talk as a client of this dialect sends it.
+/// A message as a client of this dialect sends it.
 fn talk(form: &Form, text: &str) -> Sent {
     let strings = |values: &[(u8, &str)]| {
         let mut message = Vec::new();

@@ -1,4 +1,4 @@
-//! The cost of the registry of online users, with 15,000 users on two shards: a look-up, and a session that enters and exits.
+//! The cost of the directory of online users, with 15,000 users on two shards: a look-up, and a session that enters and exits.
 //!
 //! `cargo bench --bench directory`
 

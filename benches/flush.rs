@@ -1,8 +1,7 @@
-//! The cost of a delivery in a shard: one message, or 16, read, numbered and written to every member of a room. It runs against a
-//! sink, which is the shard's own part; against real sockets, which adds the kernel's part; and as a bare loop of `send()` over the same
-//! sockets, which is the floor.
+//! The cost of a delivery in a shard: one message, or 16, read, numbered and written to every member of a room. Three variants: a sink
+//! (the shard's own part), real sockets (with the kernel's part), and a bare loop of `send()` over the same sockets (the floor).
 //!
-//! `cargo bench --bench flush`. The bench empties the readers' side between iterations, outside of the measured time.
+//! `cargo bench --bench flush`. Between iterations the bench empties the readers' side, which is not measured.
 
 use std::{
     hint::black_box,
@@ -18,7 +17,7 @@ use plaza::shard::bench::{Room, Sink};
 const MEMBERS: usize = 1_000;
 /// Members with real sockets: two files each, and `ulimit -n` is often 1,024.
 const SOCKETS: usize = 400;
-/// Talks of one flush.
+/// Messages of one flush.
 const TALKS: [usize; 2] = [1, 16];
 
 struct Nowhere;
@@ -73,7 +72,7 @@ fn flush(criterion: &mut Criterion) {
         drop(room);
 
         let (ours, theirs) = pairs();
-        // As large as the frame of such a talk.
+        // As large as the frame of such a message.
         let frame = [0_u8; 120];
         group.bench_function(BenchmarkId::new("send per member", talks), |bencher| {
             bencher.iter_custom(|rounds| {
@@ -95,7 +94,7 @@ fn flush(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Connected sockets on the loopback, none of which waits.
+/// Connected, non-blocking sockets on the loopback.
 fn pairs() -> (Vec<TcpStream>, Vec<TcpStream>) {
     let connected = || -> io::Result<_> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -114,7 +113,7 @@ fn pairs() -> (Vec<TcpStream>, Vec<TcpStream>) {
     connected().unwrap_or_else(|error| panic!("{SOCKETS} pairs of sockets: {error}; see `ulimit -n`"))
 }
 
-/// Reads away what has come.
+/// Reads and discards what has arrived.
 fn empty(streams: &[TcpStream]) {
     let mut buffer = [0; 64 * 1024];
     for mut stream in streams {

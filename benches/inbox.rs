@@ -1,5 +1,5 @@
-//! The cost of a message between shards: pushed and popped on one core, through a sender that keeps order while the inbox is full,
-//! and between two threads.
+//! The cost of a message between shards: pushed and popped on one core, through a sender that keeps order while the inbox is full, and
+//! between two threads.
 //!
 //! `cargo bench --bench inbox`
 
@@ -55,7 +55,7 @@ fn inbox(criterion: &mut Criterion) {
                 let mut wanted = 0;
                 while wanted < STREAM {
                     match inboxes.pop(0) {
-                        // In order and without a hole, or the figure means nothing.
+                        // In order and without a hole; otherwise the result means nothing.
                         Some(message) => {
                             assert_eq!(message, wanted);
                             wanted += 1;

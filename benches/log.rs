@@ -1,4 +1,4 @@
-//! The cost of a ring: an event pushed in while the oldest one drops out, and the batch of a member that is 1, 16 or 64 events behind.
+//! The cost of a ring: pushing an event while the oldest one drops out, and the batch of a member that is 1, 16 or 64 events behind.
 //!
 //! `cargo bench --bench log`
 
@@ -10,7 +10,7 @@ use plaza::{
     shard::bench::Ring,
 };
 
-/// What a ring may hold: the default of `flush.ring_bytes`.
+/// The capacity of the ring: the default of `flush.ring_bytes`.
 const RING_BYTES: usize = 1024 * 1024;
 
 fn talk(seq: u64) -> ChatMessage {

@@ -8,12 +8,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plaza::shard::bench::Wheel;
 
 const ENTRIES: u64 = 15_000;
-/// Pace of the pings that the entries stand for.
+/// The interval of the pings that the entries stand for.
 const PING_MS: u64 = 25_000;
 
 fn wheel(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wheel");
-    // One ping interval of 15,000 connections: each comes up once and goes in again.
+    // One ping interval of 15,000 connections: each entry is due once and is inserted again.
     group.throughput(Throughput::Elements(ENTRIES));
     group.bench_function("15,000 connections for 25 s", |bencher| {
         let mut wheel = Wheel::default();

@@ -1,7 +1,6 @@
 //! The cost of the frame reader: 64-byte messages in reads of 64 KiB, whole, in fragments, and torn by the end of a read.
 //!
-//! `cargo bench --bench wire`. The reader unmasks in place, so each iteration has its own copy of the bytes, made outside of the
-//! measured time.
+//! `cargo bench --bench wire`. The reader unmasks in place, so each iteration has its own copy of the bytes, which is not measured.
 
 use std::hint::black_box;
 
@@ -34,7 +33,7 @@ fn wire(criterion: &mut Criterion) {
         });
     }
 
-    // One message of 64 bytes whose last half comes with the next read: what an own buffer costs.
+    // One message of 64 bytes whose second half arrives with the next read: the cost of the reader's own buffer.
     let torn = frame(0x81, &TEXT);
     group.throughput(Throughput::Elements(1));
     group.bench_function("read_64_byte_messages/torn", |bencher| {

@@ -1,4 +1,4 @@
-//! The cost of history: the store against a bare rusqlite loop in the same run, and over sockets through the real server the added
+//! The cost of history: the store against a bare rusqlite loop in the same run; and over sockets through the real server, the added
 //! latency of a message, resuming, search, and a start with a million stored messages.
 //!
 //! `cargo bench --bench history` prints the tables of BENCHMARKING.md; `cargo bench --bench history -- --criterion` runs the part that
@@ -17,7 +17,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-/// Talks in the room that everything about large rooms is measured in.
+/// Messages in the room for all measurements of large rooms.
 const MILLION: u64 = 1_000_000;
 
 fn main() {
@@ -60,7 +60,7 @@ fn main() {
     }
 }
 
-/// What can be measured alone, by its word.
+/// The parts that can be measured alone.
 const PARTS: [&str; 6] = ["durable", "keys", "fan-out", "million", "resume", "search"];
 
 fn median(figures: &mut [f64]) -> f64 {

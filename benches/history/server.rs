@@ -43,7 +43,7 @@ impl Hall {
         }
     }
 
-    /// From sending a talk until the last member has it.
+    /// Milliseconds from sending a message until the last member has it.
     fn talk(&mut self) -> f64 {
         let begun = Instant::now();
         let talk = json!({"room": "lobby", "text": "x".repeat(64)});
@@ -54,7 +54,7 @@ impl Hall {
         begun.elapsed().as_secs_f64() * 1e3
     }
 
-    /// Commits so far, and milliseconds in them.
+    /// The number of commits, and the milliseconds in them.
     fn commits(&self) -> (f64, f64) {
         let name = |what: &str| format!("plaza_history_commit_duration_seconds_{what}");
         let of = |what: &str| metric(self.server.admin, &name(what), &[]);
@@ -62,7 +62,7 @@ impl Hall {
     }
 }
 
-/// How long a talk takes to its last member, with history and without.
+/// The latency of a message to its last member, with history and without.
 pub(crate) fn fan_out(base: &Path) {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (mut with, mut without) = (Hall::open(&stored(dir.path())), Hall::open(&support::config()));
@@ -96,8 +96,7 @@ pub(crate) fn fan_out(base: &Path) {
     );
 }
 
-/// From the start of the program until it says that it is ready, with a million talks stored: after an orderly stop, and
-/// after `kill -9`.
+/// The time from the start of the program until it is ready, with a million stored messages: after an orderly stop, and after `kill -9`.
 pub(crate) fn start(dir: &Path) {
     let data = dir.to_str().unwrap();
     for what in ["an orderly stop", "kill -9"] {
@@ -134,14 +133,14 @@ fn million(dir: &Path) -> Running {
     Running::start(&config)
 }
 
-/// Coming back after 300 and after 100,000 messages, alone and with others, against the rate at which the store reads pages.
+/// Resuming after 300 and after 100,000 messages, alone and with others, against the rate at which the store reads pages.
 pub(crate) fn resume(dir: &Path) {
     println!(
         "\n| coming back after | at once | talks/s of all (median) | the store's pages, talks/s | against them |\n|---|---|---|---|---|"
     );
     for (missed, people, rounds) in [(300, 1, 101), (300, 32, 21), (100_000, 1, 7), (100_000, 4, 5)] {
         let pages = page_rate(dir, 100_000);
-        // A server that has nothing in its rings: all comes from the store.
+        // With empty rings, so that everything comes from the store.
         let server = million(dir);
         let mut rates: Vec<f64> = (0..rounds).map(|_| come_back(server.address, missed, people)).collect();
         let rate = median(&mut rates);
@@ -152,7 +151,7 @@ pub(crate) fn resume(dir: &Path) {
     }
 }
 
-/// Talks per second of all who come back at once, from the first one's join to the last one's last message.
+/// Messages per second of all users who resume at once, from the first one's join to the last one's last message.
 fn come_back(address: SocketAddr, missed: u64, people: u64) -> f64 {
     let joined = Person::named(address, "ann").join(json!({"room": "lobby", "last": 1}));
     let (epoch, head) = (&joined["epoch"], joined["head"].as_u64().unwrap());
@@ -171,7 +170,7 @@ fn come_back(address: SocketAddr, missed: u64, people: u64) -> f64 {
     (missed * people.len() as u64) as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Reads until so many messages have come.
+/// Reads until this number of messages has arrived.
 fn hear(bob: &mut Person, messages: u64, buffer: &mut [u8]) {
     let (mut kept, mut heard) = (bob.peer.buffer.split_off(0), 0);
     while heard < messages {
@@ -188,7 +187,7 @@ fn hear(bob: &mut Person, messages: u64, buffer: &mut [u8]) {
     }
 }
 
-/// Of the whole frame at the beginning; `None` if it is not whole.
+/// The length of the frame at the front; `None` if it is incomplete.
 fn frame_length(bytes: &[u8]) -> Option<usize> {
     let (head, payload) = match *bytes.get(1)? & 0x7F {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
@@ -201,7 +200,7 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= head + payload).then_some(head + payload)
 }
 
-/// Search through the server, without any index at first and while it is being made.
+/// Search through the server, first without an index and while it is being built.
 pub(crate) fn search(dir: &Path) {
     println!(
         "\n| search over sockets, a million talks in the room | p50 ms | p99 ms | slowest ms |\n|---|---|---|---|"
@@ -214,10 +213,10 @@ pub(crate) fn search(dir: &Path) {
         }
         let server = million(dir);
         let mut ann = Person::joined(server.address, "ann", "lobby");
-        // The index is made from the oldest on, so that the newest are scanned; a talk tells the indexer that there is work.
+        // The index is built from the oldest messages on, so the newest are scanned. A message wakes the indexer.
         ann.say("lobby", "begin");
         if state == "all indexed" {
-            // The last run's index goes on where it was.
+            // The index of an earlier run continues.
             wait_for_index(&mut ann);
         }
         let mut dice = fastrand::Rng::with_seed(2);
@@ -242,7 +241,7 @@ pub(crate) fn search(dir: &Path) {
     }
 }
 
-/// Until a word that only an old talk holds is found at once.
+/// Waits until a search finds a word of an old message at once.
 fn wait_for_index(ann: &mut Person) {
     loop {
         let found = ann.ask(json!({"search": {"room": "lobby", "text": "needle", "limit": 1}}));

@@ -14,7 +14,7 @@ use plaza::{
 
 use crate::{MILLION, median, words::Words};
 
-/// One turn of a loop; loops that are compared take turns, so that a busy moment of the machine hits all alike.
+/// One turn of a loop. Compared loops take turns, so that a busy moment of the machine affects all of them.
 const TURN: Duration = Duration::from_millis(400);
 const TURNS: usize = 15;
 
@@ -62,7 +62,7 @@ fn append(n: u64, text: Arc<str>, key: bool) -> Append<u64> {
     }
 }
 
-/// A closed loop that keeps this many messages on their way.
+/// A closed loop with this many messages in flight.
 struct InFlight {
     caller: Caller,
     key: bool,
@@ -101,7 +101,7 @@ impl InFlight {
         batch.len() as u64
     }
 
-    /// Talks per second over one turn, and per commit.
+    /// Messages per second over one turn, and messages per commit.
     fn turn(&mut self, in_flight: u64) -> (f64, f64) {
         let before = self.caller.history.stats().commits.load(Ordering::Relaxed);
         let (begun, mut done) = (Instant::now(), 0);
@@ -119,7 +119,7 @@ impl InFlight {
         (rate, done as f64 / commits as f64)
     }
 
-    /// The time for this many messages, this many at a time.
+    /// The time for this number of messages, with this many in flight.
     fn time(&mut self, messages: u64, in_flight: u64) -> Duration {
         let begun = Instant::now();
         let mut left = messages;
@@ -133,7 +133,7 @@ impl InFlight {
     }
 }
 
-/// The same batches written to the same tables by nothing but rusqlite.
+/// Writes the same batches to the same tables with rusqlite alone.
 struct Bare {
     db: rusqlite::Connection,
     seq: i64,
@@ -176,7 +176,7 @@ impl Bare {
         transaction.commit().unwrap();
     }
 
-    /// Talks per second over one turn.
+    /// Messages per second over one turn.
     fn turn(&mut self, batch: u64) -> f64 {
         let (begun, before) = (Instant::now(), self.seq);
         while begun.elapsed() < TURN {
@@ -186,8 +186,8 @@ impl Bare {
     }
 }
 
-/// Durable messages per second, against the bare loop that writes batches as large as the store's were in the turn before, and
-/// against one that writes all in flight at once. They take turns, short ones, so that a slow moment of the disk hits all.
+/// Durable messages per second, against the bare loop that writes batches as large as the store's in the turn before, and against one
+/// that writes all messages in flight at once. They take short turns, so that a slow moment of the disk affects all of them.
 pub(crate) fn durable_talks(base: &Path) {
     println!(
         "\n| durable messages, in flight | in a commit | the store, messages/s | bare loop, the same batches | bare loop, all in flight | store against the same batches: median of turns, quartiles; of medians | against all in flight |"
@@ -224,8 +224,8 @@ pub(crate) fn durable_talks(base: &Path) {
     }
 }
 
-/// Messages with an idempotency key against messages without. They take turns; beside the rates there is the processor time of the writers
-/// per message, which a busy machine changes less.
+/// Messages with an idempotency key against messages without. They take turns. Beside the rates there is the CPU time of the writers per
+/// message, which a busy machine changes less.
 pub(crate) fn keys(base: &Path) {
     println!(
         "\n| in flight | without keys, messages/s | with keys | times as long: median of turns (quartiles) | writer's µs per message | with keys | times as much |"
@@ -258,7 +258,7 @@ pub(crate) fn keys(base: &Path) {
     }
 }
 
-/// The processor time that the writers of this process's stores have had.
+/// The CPU time of this process's writers.
 fn writer_time() -> Duration {
     let mut nanos = 0;
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
@@ -271,7 +271,7 @@ fn writer_time() -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// What criterion follows from change to change.
+/// The measurements that criterion compares from change to change.
 pub(crate) fn criterion(criterion: &mut Criterion, base: &Path) {
     let mut group = criterion.benchmark_group("history");
     group.sample_size(10).measurement_time(Duration::from_secs(2));
@@ -289,7 +289,7 @@ pub(crate) fn criterion(criterion: &mut Criterion, base: &Path) {
     group.finish();
 }
 
-/// Fills a room with a million messages, and measures what is asked of the store meanwhile and afterwards.
+/// Fills a room with a million messages, and measures queries during that and afterwards.
 pub(crate) fn million(dir: &Path) {
     let caller = Caller::start(dir, Durability::Os);
     let mut dice = fastrand::Rng::with_seed(1);
@@ -341,8 +341,8 @@ pub(crate) fn million(dir: &Path) {
     }
 }
 
-/// Talks per second that the store reads in pages as large as those of a resume, one after the other, of the last so many:
-/// the median of several times.
+/// Messages per second that the store reads in consecutive pages as large as those of a resume, up to the newest: the median of several
+/// runs.
 pub(crate) fn page_rate(dir: &Path, messages: u64) -> f64 {
     let caller = Caller::start(dir, Durability::Os);
     let mut rates = Vec::new();
@@ -361,7 +361,7 @@ pub(crate) fn page_rate(dir: &Path, messages: u64) -> f64 {
     median(&mut rates)
 }
 
-/// The last message of a page, and how many there are.
+/// The last message of a page, and the number of messages.
 fn page(caller: &Caller, window: Window, limit: usize) -> (u64, u64) {
     let log = lobby();
     match caller.answer(Ask::Page { log, window, limit }) {
