@@ -227,7 +227,7 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Exponential backoff of the acceptor when descriptors run out: the first and the longest delay.
 pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// Descriptors that clients never get, if the limit is large enough: [`ADMIN_CONNECTIONS`], and half as many for the store, which
-/// opens files as it needs them (the index again, a new head file, random bytes for an epoch), for log files and the settings.
+/// opens files as it needs them (the index again, a new commit marker, random bytes for an epoch), for log files and the settings.
 pub const DESCRIPTORS_RESERVED: usize = 96;
 /// A full server logs that it is full at most this often: each closed connection admits another.
 pub const DESCRIPTORS_WARN_EVERY: Duration = Duration::from_secs(60);

@@ -139,7 +139,7 @@ impl fmt::Display for NameFault {
             Self::Forbidden { character } => {
                 write!(
                     f,
-                    "the name holds U+{:04X}, which cannot be shown; leave it out",
+                    "the name contains U+{:04X}, which cannot be shown; leave it out",
                     *character as u32
                 )
             }

@@ -78,7 +78,7 @@ impl HistoryCommand {
                 // Standard output may hold the export itself.
                 let _ = writeln!(
                     io::stderr(),
-                    "{} messages, {} read positions and names",
+                    "{} messages, {} read markers and names",
                     moved.messages,
                     moved.others
                 );
@@ -93,7 +93,7 @@ impl HistoryCommand {
                 let epochs = if *keep_epochs { Epochs::Keep } else { Epochs::Begin };
                 let moved = tools::import(data, from, epochs)?;
                 let mut said = format!(
-                    "{} messages, {} read positions and names\n",
+                    "{} messages, {} read markers and names\n",
                     moved.messages, moved.others
                 );
                 for log in &moved.renumbered {

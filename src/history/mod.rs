@@ -283,7 +283,7 @@ fn tell_recovered(recovered: &[Recovered], copied: Option<&str>) {
     if unknown > 0 {
         tracing::error!(
             logs = unknown,
-            "the head file does not say whether these logs lost messages at their end; they go on in new epochs"
+            "the commit marker does not say whether these logs lost messages at their end; they go on in new epochs"
         );
     }
 }

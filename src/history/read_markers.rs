@@ -82,7 +82,7 @@ pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserI
         None => Ok(0),
         Some((seq, crc)) if crc == mark_crc(user.stored(), row.id, seq) => Ok(seq.cast_unsigned().min(row.last)),
         Some(_) => {
-            let seen = format!("the read position of {:?} does not match its checksum", user.stored());
+            let seen = format!("the read marker of {:?} does not match its checksum", user.stored());
             Err(StoreFault::damaged(file, seen).in_log(&row.log))
         }
     }

@@ -275,7 +275,7 @@ impl<T: Send + 'static> Writer<T> {
             Err(why) => {
                 self.marker_failed = true;
                 let fault = io_fault(&self.files.head, &why);
-                tracing::error!(%fault, "the head file was not written");
+                tracing::error!(%fault, "the commit marker was not written");
                 self.shared.faults.beside(Some(fault));
             }
         }

@@ -87,7 +87,7 @@ impl MessageLog {
             "the message log's thread",
             Need::Useful("nothing is written into the message log"),
         );
-        thread::Builder::new().name("talk-log".to_owned()).spawn(move || {
+        thread::Builder::new().name("message-log".to_owned()).spawn(move || {
             let _alive = alive;
             writer.run();
             drop(ending);

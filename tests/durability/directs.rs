@@ -349,7 +349,7 @@ fn what_an_action_user_was_not_given_for_its_amount_does_not_count_as_read() {
     }
     bob.pongs_arrive();
     drop(bob);
-    // A new name is written down behind the read positions.
+    // A new name is written down behind the read markers.
     Person::named(server.address, "somebody");
     let mut bob = Action::login(server.address, "bob", "friend");
     assert_eq!([bob.heard(), bob.heard(), bob.heard()], ["buy", "hello?", "anybody?"]);

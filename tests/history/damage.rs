@@ -145,7 +145,7 @@ fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
 
 type Damage = fn(&mut Vec<u8>, usize);
 
-/// Possible damage to this many entries of a head file, the last commits among them.
+/// Possible damage to this many entries of a commit marker, the last commits among them.
 const HEAD_DAMAGES: [(&str, Damage); 5] = [
     ("the note and the newest entries are unreadable", |head, newest| {
         head[NOTE] ^= 1;
@@ -294,7 +294,7 @@ fn an_unclean_end_without_fsync_and_another_boot_begins_a_new_epoch() {
     };
     // The same run of the operating system: nothing can be lost.
     assert_eq!(reopen(same.path()), position.epoch);
-    // Another one: the boot id stands at bytes 24 to 40 of the head file, its checksum in the last 4 of 512.
+    // Another one: the boot id stands at bytes 24 to 40 of the commit marker, its checksum in the last 4 of 512.
     let head = copy.path().join("history.head");
     let mut bytes = fs::read(&head).unwrap();
     bytes[24] ^= 1;

@@ -49,8 +49,8 @@ pub enum Call {
     },
 }
 
-/// Makes the files of this directory those that the head file says they are, as after a crash of the machine they stand in: to
-/// the store they would be a copy. Where they stand in the head file is in `docs/history-format.md`.
+/// Makes the files of this directory those that the commit marker says they are, as after a crash of the machine they stand in: to
+/// the store they would be a copy. Where they stand in the commit marker is in `docs/history-format.md`.
 pub fn settle_in(dir: &Path) {
     let head = dir.join("history.head");
     let Ok(mut bytes) = fs::read(&head) else { return };

@@ -73,7 +73,7 @@ pub(super) fn compare<'l>(
         LastRun::Missing | LastRun::Damaged => return Ok((every(logs), None)),
         LastRun::Older => {
             let why =
-                "an older version wrote its head file, which does not tell a backup from a store that was stopped";
+                "an older version wrote its commit marker, which does not tell a backup from a store that was stopped";
             return Ok((every(logs), Some(why.to_owned())));
         }
         LastRun::Read {

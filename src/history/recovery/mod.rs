@@ -134,14 +134,14 @@ pub(crate) fn guard_presence(files: &Files, last_run: &LastRun) -> Result<(), St
     }
     let known = match last_run {
         LastRun::Missing => None,
-        LastRun::Damaged => Some("a damaged head file is".to_owned()),
-        LastRun::Older => Some("a head file of an older version is".to_owned()),
+        LastRun::Damaged => Some("a damaged commit marker is".to_owned()),
+        LastRun::Older => Some("a commit marker of an older version is".to_owned()),
         LastRun::Read {
             commit: 0,
             announced: None,
             ..
         } => None,
-        LastRun::Read { commit, .. } => Some(format!("a head file that knows {commit} commits is")),
+        LastRun::Read { commit, .. } => Some(format!("a commit marker that knows {commit} commits is")),
     };
     let [_, wal, _] = with_companions(&files.database);
     let wal = fs::metadata(&wal).map_or(0, |data| data.len());

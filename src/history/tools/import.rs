@@ -120,7 +120,7 @@ impl Arrival<'_> {
         let seen = match end {
             Some(end) if end == (messages, others) => return Ok(()),
             Some((all_messages, all_others)) => format!(
-                "its last line says {all_messages} messages and {all_others} read positions and names, and {messages} and {others} are there: \
+                "its last line says {all_messages} messages and {all_others} read markers and names, and {messages} and {others} are there: \
                  lines are missing"
             ),
             None => format!(

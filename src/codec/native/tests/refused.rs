@@ -98,7 +98,7 @@ fn written(json: &str) -> plaza::ClientMessage {
 fn every_limit_is_checked_in_both_forms() {
     let table = r#"
         {"talk":{"text":"x"}} → bad_name: talk.room: the name is empty
-        {"talk":{"room":"a\nb","text":"x"}} → bad_name: talk.room: the name holds U+000A
+        {"talk":{"room":"a\nb","text":"x"}} → bad_name: talk.room: the name contains U+000A
         {"talk":{"room":"x*65","text":"x"}} → bad_name: talk.room: the name has 65 characters
         {"talk":{"room":"a"}} → invalid: talk.text is empty; give 1 to 64512 bytes
         {"talk":{"room":"a","text":"x*64513"}} → invalid: talk.text has 64513 bytes; at most 64512
@@ -106,7 +106,7 @@ fn every_limit_is_checked_in_both_forms() {
         {"talk":{"room":"a","text":"x","kind":4}} → invalid: talk.kind is 4; known kinds are 0 to 3: text, image
         {"direct":{"to":"ann"}} → invalid: direct.text is empty
         {"direct":{"text":"x"}} → bad_name: direct.to: the name is empty
-        {"hello":{"name":"\u202ex"}} → bad_name: hello.name: the name holds U+202E
+        {"hello":{"name":"\u202ex"}} → bad_name: hello.name: the name contains U+202E
         {"hello":{"token":"x*8193"}} → invalid: hello.token has 8193 bytes; at most 8192
         {"hello":{"key":"x*129"}} → invalid: hello.key has 129 bytes; at most 128
         {"hello":{"client":"x*31"}} → invalid: hello.client is not a client id (31 bytes); give 128 random bits as 32 hexadecimal digits
