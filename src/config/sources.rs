@@ -200,29 +200,10 @@ fn group_names() -> String {
 
 /// The candidate at the smallest edit distance, if that is small enough for a typing error.
 fn nearest(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let distances = candidates.map(|candidate| (changes(text, &candidate), candidate));
+    let typed: String = text.chars().take(MISSPELT_CHARS).collect();
+    let distances = candidates.map(|candidate| (strsim::levenshtein(&typed, &candidate), candidate));
     let (least, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (least <= 2.max(text.len() / 5)).then_some(candidate)
-}
-
-/// Levenshtein distance.
-fn changes(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(MISSPELT_CHARS).enumerate() {
-        let mut left = i + 1;
-        let mut diagonal = i;
-        for (to, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let here = (diagonal + usize::from(from != *to)).min(left + 1).min(*above + 1);
-            diagonal = *above;
-            *above = here;
-            left = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// Variables that are no settings: the one that names the file, the commit from the build, and those that Kubernetes gives to each
@@ -238,5 +219,5 @@ fn not_ours(name: &str) -> bool {
 /// The variable that names the file.
 pub const CONFIG_VARIABLE: &str = "PLAZA_CONFIG";
 const PREFIX: &str = "PLAZA_";
-/// Longer keys get no suggestion.
+/// Compared characters of a key: longer ones get no suggestion.
 const MISSPELT_CHARS: usize = 128;

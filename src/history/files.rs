@@ -185,13 +185,9 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Identifies the run of the operating system; zeroes if it is unknown.
 pub(crate) fn boot_id() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let mut id = [0; 16];
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    for (byte, pair) in id.iter_mut().zip(digits.chunks(2)) {
-        let pair = std::str::from_utf8(pair).unwrap_or("0");
-        *byte = u8::from_str_radix(pair, 16).unwrap_or(0);
-    }
-    id
+    u128::from_str_radix(&text.trim().replace('-', ""), 16)
+        .unwrap_or(0)
+        .to_be_bytes()
 }
 
 /// Cryptographically random bytes.
