@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_talk_with_other_bytes_than_another_member_got_is_torn() {
+    fn a_message_with_other_bytes_than_another_member_got_is_torn() {
         let (mut log, mut faults) = (RoomLog::default(), Faults::default());
         let (marker, _) = talk(1, 0);
         View::from_start().see(&mut log, marker, b"ann: text", &mut faults);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predecessor_is_the_talk_before_unless_others_talk_too() {
+    fn a_predecessor_is_the_message_before_unless_others_write_too() {
         let (mut log, mut faults) = (RoomLog::default(), Faults::default());
         for seq in 0..3 {
             let (marker, bytes) = talk(1, seq);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn late_talks_leave_the_right_holes() {
+    fn late_messages_leave_the_right_holes() {
         let (mut log, mut faults) = (RoomLog::default(), Faults::default());
         let mut view = View::from_start();
         for seq in 0..6 {

@@ -377,7 +377,7 @@ mod tests {
     use crate::marker::{self, Marker};
 
     #[test]
-    fn a_talk_carries_its_text_unchanged_in_every_dialect() {
+    fn a_message_carries_its_text_unchanged_in_every_dialect() {
         let text = Marker {
             sender: 7,
             seq: 8,

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_talk_is_one_line_that_says_who_where_and_when() {
+    fn a_message_is_one_line_that_says_who_where_and_when() {
         let file = Shared::default();
         let (log, thread) = MessageLog::start(file.clone(), Counter::default()).unwrap();
         log.record(&RoomName::lobby(), &message(7, "你好 \"all\""));

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_exit_and_userlist_and_any_other_is_a_talk() {
+    fn types_are_exit_and_userlist_and_any_other_is_a_message() {
         let (mut codec, _) = opened(&with_header(b"tom"));
         assert_eq!(commands(&mut codec, &wire("", "exit", "")).unwrap(), [Command::Exit]);
         for kind in ["", "TALK", "talk ", "login", "1"] {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_talk_without_content_is_answered_by_a_list_without_content() {
+    fn a_message_without_content_is_answered_by_a_list_without_content() {
         let (mut codec, _) = opened(&with_header(b"tom"));
         for kind in ["talk", ""] {
             let mut requests = Vec::new();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_talk_is_golden_and_carries_no_list() {
+    fn a_message_is_golden_and_carries_no_list() {
         let out = seen(&ChatRequest, 0, &Happening::Message(message("tom", "hi")));
         assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x03tom\x12\x04talk\x1a\x02hi");
         let chinese = shown(&Happening::Message(message("张三", "你好")));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn direct_messages_and_errors_are_talks() {
+    fn direct_messages_and_errors_are_shown_as_messages() {
         let (mut codec, _) = opened(&silent());
         let lines = [direct("bob", "tom", "psst"), refusal()].map(|reply| replied(&mut codec, None, &reply).remove(0));
         assert_eq!(

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_ends_userlist_and_an_empty_talk_ask_and_any_other_type_is_ignored() {
+    fn exit_ends_userlist_and_an_empty_message_ask_and_any_other_type_is_ignored() {
         assert_eq!(decode(&wire("exit", "", "")).unwrap(), Command::Exit);
         assert!(matches!(decode(&wire("userlist", "", "")), Ok(Command::Users { .. })));
         for kind in ["", "Talk", "list", "3"] {
@@ -155,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn a_talk_is_golden_and_without_a_list() {
+    fn a_message_is_golden_and_without_a_list() {
         let out = seen(&Chatroom, 0, &Happening::Message(message("tom", "hi")));
         assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x04talk\x12\x03tom\x1a\x02hi");
     }
 
     #[test]
-    fn the_list_maps_each_name_to_itself_and_would_not_be_shown_as_a_talk() {
+    fn the_list_maps_each_name_to_itself_and_would_not_be_shown_as_a_message() {
         let list = one(&names(&["a:b", "张三"]));
         assert_eq!(list.r#type, "userlist");
         assert_eq!((list.user_name.as_str(), list.content.as_str()), ("", ""));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn direct_messages_and_errors_are_talks() {
+    fn direct_messages_and_errors_are_shown_as_messages() {
         let lines = [one(&direct("bob", "tom", "psst")), one(&refusal())];
         assert_eq!(
             (lines[0].user_name.as_str(), lines[0].content.as_str()),

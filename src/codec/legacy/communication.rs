@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_frame_with_chinese_protobuf_talks() {
+    fn a_text_frame_with_chinese_protobuf_is_a_message() {
         let bytes = b"\x0a\x011\x12\x06\xe4\xbd\xa0\xe5\xa5\xbd";
         match &decode(bytes).unwrap()[0].command {
             Command::Talk { text, .. } => assert_eq!(&**text, "你好"),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_talk_carries_its_name_in_the_text_byte_for_byte() {
+    fn a_message_carries_its_name_in_the_text_byte_for_byte() {
         let out = seen(
             &Communication::DEFAULT,
             0,

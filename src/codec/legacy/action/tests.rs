@@ -370,7 +370,7 @@ fn every_kind_of_message_is_sent_an_empty_one_too() {
 }
 
 #[test]
-fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
+fn a_group_message_goes_to_its_room_and_is_pushed_to_all_with_a_stable_id() {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "7")).unwrap();
     sent(&mut client, requests[0].id, &welcome("1"));

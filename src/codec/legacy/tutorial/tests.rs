@@ -81,7 +81,7 @@ fn fields_that_the_page_does_not_send_are_ignored() {
 }
 
 #[test]
-fn talks_and_notices_are_golden() {
+fn messages_and_notices_are_golden() {
     assert_eq!(
         seen(0, &Happening::Message(message("tom", "a \"quoted\" <b>"))),
         [r#"{"ip":"","user":"tom","from":"tom","type":"user","content":"a \"quoted\" <b>","user_list":[]}"#]

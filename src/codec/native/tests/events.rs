@@ -296,7 +296,7 @@ fn the_examples_of_the_document_are_read_by_both_sides() {
 }
 
 #[test]
-fn a_replayed_talk_is_the_same_json_as_when_it_was_said() {
+fn a_replayed_message_is_the_same_json_as_before() {
     let long = "长\u{1F600}\"".repeat(20_000);
     for text in ["", " plain\n", "a \"b\"\n\t\\ \u{7}\u{2028}</script>", &long] {
         for (kind, seq) in [(MessageKind::Text, 1), (MessageKind::Voice, (1 << 53) - 1)] {
