@@ -311,7 +311,7 @@ pub const HISTORY_BATCH: usize = 1_024;
 /// only delay `busy`.
 pub const HISTORY_QUEUE: usize = 8_192;
 /// Queries that wait for a reader.
-pub const HISTORY_ASKS: usize = 4_096;
+pub const HISTORY_QUERIES: usize = 4_096;
 /// Reader threads: two, so that one slow read does not block all others.
 pub const HISTORY_READERS: usize = 2;
 /// Messages in one page of the store, which a resume reads at a time; a client's page has at most [`PAGE_ENTRIES`].
@@ -333,7 +333,7 @@ pub const HISTORY_HEADS: usize = 65_536;
 pub const HISTORY_SLICE_ROWS: usize = 256;
 /// Blocks of keys, of a thousand each, that retention deletes beside one commit.
 pub const HISTORY_SLICE_BLOCKS: usize = 16;
-/// Idempotency keys in the writer's memory: at most some 160 MB. Beyond that it forgets the rooms that were not written to lately; the next
+/// Idempotency keys in the writer's memory: at most some 160 MB. Beyond that it evicts the rooms that were not used lately; the next
 /// message with a key in one of them reads its keys again, in up to 40 ms.
 pub const HISTORY_KEYS: usize = 1 << 22;
 /// Messages that one transaction of the search index adds.

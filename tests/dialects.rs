@@ -150,7 +150,7 @@ fn story(driver: &'static Driver, address: SocketAddr) {
             assert_eq!(shown.pop(), Some(Shown::Close(1000)), "{}", driver.dialect);
             let profile = Profile::of(DialectId::named(driver.dialect).unwrap());
             let is_own = |shown: &&Shown| matches!(shown, Shown::Went(name) if name == named);
-            let (seen, due) = (shown.iter().filter(is_own).count(), usize::from(profile.sees_own_going));
+            let (seen, due) = (shown.iter().filter(is_own).count(), usize::from(profile.sees_own_leave));
             assert_eq!(seen, due, "{}: {shown:?}", driver.dialect);
             members[0].wait_for(&Shown::Went(named.into()));
             check(&mut members, "exited", &Event::Exited(named));

@@ -9,7 +9,7 @@ use std::{
 use criterion::{BenchmarkId, Criterion, Throughput};
 use plaza::{
     chat::{ConnectionSlot, Generation, NewMessage, RoomName, SessionId, SessionTag, ShardId, UserName},
-    history::{Answer, Append, Ask, Durability, History, LogId, Outcome, Retention, Settings, Window},
+    history::{Answer, Append, Durability, History, HistorySettings, LogId, Outcome, Query, Retention, Window},
 };
 
 use crate::{MILLION, median, words::Words};
@@ -26,17 +26,17 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn start(dir: &Path, durability: Durability) -> Self {
         let (sender, outcomes) = mpsc::channel();
-        let settings = Settings {
+        let settings = HistorySettings {
             durability,
             retention: Retention::FOREVER,
-            ..Settings::new(dir)
+            ..HistorySettings::new(dir)
         };
         let deliver = move |batch| drop(sender.send(batch));
         let history = History::start(settings, Arc::new(deliver)).unwrap();
         Self { history, outcomes }
     }
 
-    pub(crate) fn answer(&self, ask: Ask) -> Answer {
+    pub(crate) fn answer(&self, ask: Query) -> Answer {
         self.history.ask(ask, 0).unwrap();
         match self.outcomes.recv().unwrap().pop().unwrap() {
             Outcome::Answered { answer, .. } => answer,
@@ -364,7 +364,7 @@ pub(crate) fn page_rate(dir: &Path, messages: u64) -> f64 {
 /// The last message of a page, and the number of messages.
 fn page(caller: &Caller, window: Window, limit: usize) -> (u64, u64) {
     let log = lobby();
-    match caller.answer(Ask::Page { log, window, limit }) {
+    match caller.answer(Query::Page { log, window, limit }) {
         Answer::Page { messages, .. } => (messages[messages.len() - 1].seq, messages.len() as u64),
         other => panic!("{other:?}"),
     }
@@ -377,7 +377,7 @@ fn measure_search(caller: &Caller, words: &Words, state: &str) {
     for round in 0..400 {
         let text = words.question(round, &mut dice);
         let begun = Instant::now();
-        let ask = Ask::Search {
+        let ask = Query::Search {
             log: lobby(),
             text: Arc::clone(&text),
             before: None,

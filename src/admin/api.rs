@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use super::{
     bodies::{self, MembersBody, RoomBody, TextBody, room_json, session_json},
     http::{Call, Handler, HttpAnswer},
+    kept_rooms::{KeptRoom, KeptRooms},
     routes::{self, Route, paging},
-    standing::{StandingRoom, StandingRooms},
 };
 use crate::{
     chat::{ConnectionSlot, Page, RoomEntry, RoomName, SessionId, UserName, World},
@@ -24,25 +24,25 @@ use crate::{
 
 pub(crate) struct Api {
     shards: Arc<Shards>,
-    groups: action::Settings,
+    groups: action::ActionSettings,
     /// Locked during a change, so that the file and the shards apply changes in the same order.
-    standing: Mutex<StandingRooms>,
+    kept: Mutex<KeptRooms>,
 }
 
 /// Errors are answers too.
-type Outcome = Result<HttpAnswer, HttpAnswer>;
+type ApiResult = Result<HttpAnswer, HttpAnswer>;
 
 impl Api {
     /// `groups` maps the groups of the dialect `action` to rooms.
-    pub(crate) fn new(shards: Arc<Shards>, groups: action::Settings, standing: StandingRooms) -> Self {
+    pub(crate) fn new(shards: Arc<Shards>, groups: action::ActionSettings, kept: KeptRooms) -> Self {
         Self {
             shards,
             groups,
-            standing: Mutex::new(standing),
+            kept: Mutex::new(kept),
         }
     }
 
-    async fn answer(&self, call: Call) -> Outcome {
+    async fn answer(&self, call: Call) -> ApiResult {
         let route = Route::parse(&call.path, |group| self.groups.room(World::Common, group))?;
         match (route, &call.method) {
             (Route::Rooms, &Method::GET) => self.rooms(&call).await,
@@ -68,7 +68,7 @@ impl Api {
         }
     }
 
-    async fn rooms(&self, call: &Call) -> Outcome {
+    async fn rooms(&self, call: &Call) -> ApiResult {
         let page = paging(call)?;
         let mut rooms: Vec<RoomEntry> = Vec::new();
         for shard in self.shards.all() {
@@ -93,7 +93,7 @@ impl Api {
         ))
     }
 
-    async fn room(&self, room: RoomName, call: &Call) -> Outcome {
+    async fn room(&self, room: RoomName, call: &Call) -> ApiResult {
         let page = paging(call)?;
         let name = room.clone();
         let details = self
@@ -115,18 +115,18 @@ impl Api {
         room: RoomName,
         topic: Option<Arc<str>>,
         members: Option<Option<BTreeSet<UserName>>>,
-    ) -> Outcome {
+    ) -> ApiResult {
         if room == RoomName::lobby() && matches!(members, Some(Some(_))) {
             let sentence = "the lobby is where the users of all dialects meet, so it has no list of members; \
                             make the group another room with chat.action_groups";
             return Err(HttpAnswer::error(StatusCode::CONFLICT, sentence));
         }
         let name = room.clone();
-        let set = StandingRoom {
+        let set = KeptRoom {
             topic: topic.clone(),
             members: members.clone(),
         };
-        let mut file = self.standing.lock().await;
+        let mut file = self.kept.lock().await;
         let owner = self.shards.owner_of(&room);
         let kept = self
             .shards
@@ -163,13 +163,13 @@ impl Api {
         }
     }
 
-    async fn close(&self, room: RoomName) -> Outcome {
+    async fn close(&self, room: RoomName) -> ApiResult {
         if room == RoomName::lobby() {
             let sentence = "the lobby cannot be closed, because every user begins there";
             return Err(HttpAnswer::error(StatusCode::CONFLICT, sentence));
         }
         let name = room.clone();
-        let mut file = self.standing.lock().await;
+        let mut file = self.kept.lock().await;
         let closed = self
             .shards
             .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Close {
@@ -185,10 +185,10 @@ impl Api {
         }
     }
 
-    async fn say(&self, room: RoomName, call: &Call) -> Outcome {
+    async fn say(&self, room: RoomName, call: &Call) -> ApiResult {
         let TextBody { text } = bodies::body(&call.body)?;
         let name = room.clone();
-        let said = self
+        let sent = self
             .shards
             .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Say {
                 room,
@@ -196,13 +196,13 @@ impl Api {
                 answer,
             })
             .await;
-        match said.map_err(unanswered)? {
+        match sent.map_err(unanswered)? {
             Some(users) => Ok(HttpAnswer::json(StatusCode::OK, &json!({ "users": users }))),
             None => Err(no_room(&name)),
         }
     }
 
-    async fn say_to_all(&self, call: &Call) -> Outcome {
+    async fn say_to_all(&self, call: &Call) -> ApiResult {
         let TextBody { text } = bodies::body(&call.body)?;
         let mut sessions = 0;
         for shard in self.shards.all() {
@@ -216,7 +216,7 @@ impl Api {
         Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": sessions })))
     }
 
-    async fn sessions(&self, call: &Call) -> Outcome {
+    async fn sessions(&self, call: &Call) -> ApiResult {
         let Page { after, limit, .. } = paging(call)?;
         let user = match routes::parameter(call, "user") {
             None => None,
@@ -255,7 +255,7 @@ impl Api {
         ))
     }
 
-    async fn disconnect(&self, session: SessionId) -> Outcome {
+    async fn disconnect(&self, session: SessionId) -> ApiResult {
         let id = session.to_string();
         if !self.shards.all().any(|shard| shard == session.shard()) {
             return Err(no_session(&id));
@@ -274,7 +274,7 @@ impl Api {
         }
     }
 
-    async fn disconnect_user(&self, user: UserName) -> Outcome {
+    async fn disconnect_user(&self, user: UserName) -> ApiResult {
         let mut sessions = 0;
         for shard in self.shards.all() {
             let user = user.clone();
@@ -305,8 +305,8 @@ fn unanswered(unanswered: Unanswered) -> HttpAnswer {
 }
 
 /// The error for a change that took effect but was not written to the file, so that a restart undoes it.
-fn not_written(standing: &StandingRooms, error: &io::Error) -> HttpAnswer {
-    let file = standing.file().map(Path::display);
+fn not_written(kept: &KeptRooms, error: &io::Error) -> HttpAnswer {
+    let file = kept.file().map(Path::display);
     let sentence = format!(
         "the change is in force, but a restart will undo it: {} cannot be written: {error}; repair that and send the request again",
         file.map_or_else(String::new, |file| file.to_string())

@@ -159,8 +159,8 @@ mod tests {
             (r#"{"topic":"a\nb"}"#, "control character"),
             (&long, "257 characters; at most 256"),
         ] {
-            let said = room(text).unwrap_err();
-            assert!(said.contains(why), "{text}: {said}");
+            let problem = room(text).unwrap_err();
+            assert!(problem.contains(why), "{text}: {problem}");
         }
         assert!(body::<TextBody>(br#"{"text":""}"#).is_err());
         assert!(body::<TextBody>(b"{}").is_err());

@@ -5,17 +5,17 @@
 //! that can connect to the address may use it.
 //!
 //! `listener` accepts and answers health and metrics, `slots` bounds its connections, and `guard` refuses pages of other origins. `api`
-//! answers the requests that `routes` parses and whose bodies `bodies` reads; `standing` stores the rooms that the operator has set.
+//! answers the requests that `routes` parses and whose bodies `bodies` reads; `kept_rooms` stores the rooms that the operator has set.
 
 mod api;
 mod bodies;
 mod guard;
 mod http;
+mod kept_rooms;
 mod listener;
 mod routes;
 mod slots;
-mod standing;
 
 pub(crate) use api::Api;
+pub(crate) use kept_rooms::KeptRooms;
 pub(crate) use listener::{AdminListener, AdminThread};
-pub(crate) use standing::StandingRooms;

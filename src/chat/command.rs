@@ -118,7 +118,7 @@ pub enum Command {
     Typing {
         conversation: Conversation,
     },
-    /// Watches a user. When the user's last session ends, the watcher gets [`super::Reply::PeerWent`]. Replaces the previous watch. Has
+    /// Watches a user. When the user's last session ends, the watcher gets [`super::Reply::PeerLeft`]. Replaces the previous watch. Has
     /// no answer.
     Watch {
         user: UserName,

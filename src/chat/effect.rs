@@ -20,9 +20,9 @@ pub(crate) struct Arrival {
     pub name: UserName,
     pub tag: SessionTag,
     /// Whether it sees its own join.
-    pub sees_own_coming: bool,
+    pub sees_own_join: bool,
     /// Whether it sees its own leave.
-    pub sees_own_going: bool,
+    pub sees_own_leave: bool,
     /// When it gets the list of users without a request.
     pub lists: Lists,
 }
@@ -127,6 +127,7 @@ pub(crate) enum Effect {
         /// The request of the message's sender.
         origin: Option<Origin>,
     },
+    /// What one session gets, on any shard.
     Session { session: SessionId, what: ToSession },
     /// A direct message for every session of both users, except the sender's session.
     Direct { except: SessionId, direct: Direct },
@@ -142,7 +143,7 @@ pub(crate) enum SendOutcome {
     /// The message has its number, or is refused.
     Done(Effects),
     /// The store has to number it. [`OwnedRooms::committed`](super::OwnedRooms::committed), [`rejected`](super::OwnedRooms::rejected) or
-    /// [`given_back`](super::OwnedRooms::given_back) takes the result.
+    /// [`store_was_full`](super::OwnedRooms::store_was_full) takes the result.
     ToStore(Box<NewMessage>),
 }
 
@@ -161,9 +162,10 @@ pub(crate) enum ToSession {
     Dismiss { room: RoomName, id: RequestId },
     /// A room's event for this session alone.
     Show { room: RoomName, happening: Box<Happening> },
-    Answer { id: RequestId, reply: Box<Reply> },
+    /// The answer to a request.
+    Reply { id: RequestId, reply: Box<Reply> },
     /// An event without a request.
-    Tell(Box<Reply>),
+    Event(Box<Reply>),
     /// The owner is too busy for this message.
     Busy { room: RoomName, message: Box<NewMessage> },
     /// The session has to leave a room, as if it had asked.
@@ -226,7 +228,7 @@ impl Effect {
 
     pub(crate) fn answer(session: SessionId, id: RequestId, reply: Reply) -> Self {
         let reply = Box::new(reply);
-        let what = ToSession::Answer { id, reply };
+        let what = ToSession::Reply { id, reply };
         Self::Session { session, what }
     }
 

@@ -102,7 +102,7 @@ impl GoodbyeCode {
     }
 
     /// Whether the client may reconnect by itself.
-    pub const fn invites_back(self) -> bool {
+    pub const fn may_reconnect(self) -> bool {
         match self {
             Self::ShuttingDown | Self::Timeout | Self::TooSlowHandshake | Self::Slow | Self::Busy => true,
             Self::Exit | Self::Idle | Self::Disconnected | Self::Protocol => false,
@@ -182,7 +182,7 @@ mod tests {
             vec![
                 code.name().to_owned(),
                 code.close_code().to_string(),
-                if code.invites_back() { "yes" } else { "no" }.to_owned(),
+                if code.may_reconnect() { "yes" } else { "no" }.to_owned(),
                 code.legacy_close_code().to_string(),
             ]
         });
@@ -193,7 +193,7 @@ mod tests {
     fn close_codes_say_the_same_as_the_invitation() {
         for code in GoodbyeCode::ALL {
             let invites = matches!(code.close_code(), 4000..=4499 | 1013);
-            assert_eq!(invites, code.invites_back(), "{code}");
+            assert_eq!(invites, code.may_reconnect(), "{code}");
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Conversation, GoodbyeCode, MessageKind, Position, Receiver, Refusal, RequestId, RoomName, Seq, SessionTag, UserId,
-    UserName,
+    Conversation, GoodbyeCode, MessageKind, Position, Receiver, Refusal, RoomName, Seq, SessionTag, UserId, UserName,
 };
 
 /// Parts of the sender's request that clients of the same dialect see again. They are not stored.
@@ -58,9 +57,9 @@ pub struct UserList {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
     /// On purpose: leave, exit, logout.
-    Said,
+    Requested,
     /// The connection ended: closed, timed out, kicked, cut off.
-    Lost,
+    Disconnected,
     /// The session took the name of another user in the room.
     Merged,
 }
@@ -70,7 +69,7 @@ pub enum Departure {
 pub enum Happening {
     Message(ChatMessage),
     /// A user's first session joined.
-    Came {
+    UserJoined {
         user: UserName,
         online: u32,
         /// Increases with every change of the roster.
@@ -79,7 +78,7 @@ pub enum Happening {
         users: Option<UserList>,
     },
     /// A user's last session left.
-    Went {
+    UserLeft {
         user: UserName,
         how: Departure,
         online: u32,
@@ -101,11 +100,11 @@ pub enum Happening {
         /// Increases with every change of the roster.
         version: u64,
         /// The number of users who joined since the last digest.
-        came: u32,
-        went: u32,
+        joined: u32,
+        left: u32,
         /// For dialects whose notices need a name.
-        last_came: Option<UserName>,
-        last_went: Option<UserName>,
+        last_joined: Option<UserName>,
+        last_left: Option<UserName>,
         sample: Arc<[UserName]>,
         users: Option<UserList>,
     },
@@ -268,7 +267,7 @@ pub enum Reply {
         from: UserName,
     },
     /// The user that this session watches ([`super::Command::Watch`]) has left.
-    PeerWent {
+    PeerLeft {
         user: UserName,
     },
     /// Messages that the server skips for this session, both ends included.
@@ -298,5 +297,3 @@ pub enum Reply {
         retry_after: Option<Duration>,
     },
 }
-
-pub type Answer = (RequestId, Reply);

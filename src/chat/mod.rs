@@ -29,8 +29,8 @@ pub use effect::NewMessage;
 pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, SendOutcome, ToSession};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
-    Answer, ChatMessage, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, UnreadEntry,
-    UnreadPage, UserList, Welcome,
+    ChatMessage, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, UnreadEntry, UnreadPage,
+    UserList, Welcome,
 };
 pub use name::{NameFault, RoomName, UserName};
 pub use positions::{GoOn, LogHead, LostInterval, LostTail, Position, Seq, Since};

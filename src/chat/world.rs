@@ -21,10 +21,10 @@ impl World {
     /// # Errors
     /// If it is not a valid name, or has a mark already.
     pub fn user(self, name: &str) -> Result<UserName, NameFault> {
-        let said = unmarked(UserName::parse(name)?, UserName::as_str)?;
+        let named = unmarked(UserName::parse(name)?, UserName::as_str)?;
         match self {
-            Self::Common => Ok(said),
-            Self::App(app) => UserName::parse(&marked(app, said.as_str())),
+            Self::Common => Ok(named),
+            Self::App(app) => UserName::parse(&marked(app, named.as_str())),
         }
     }
 
@@ -33,10 +33,10 @@ impl World {
     /// # Errors
     /// See [`World::user`].
     pub fn room(self, name: &str) -> Result<RoomName, NameFault> {
-        let said = unmarked(RoomName::parse(name)?, RoomName::as_str)?;
+        let named = unmarked(RoomName::parse(name)?, RoomName::as_str)?;
         match self {
-            Self::Common => Ok(said),
-            Self::App(app) => RoomName::parse(&marked(app, said.as_str())),
+            Self::Common => Ok(named),
+            Self::App(app) => RoomName::parse(&marked(app, named.as_str())),
         }
     }
 

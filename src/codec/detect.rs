@@ -22,10 +22,7 @@ use crate::{limits, word_set::word_sets};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
     /// The handshake determines the dialect.
-    Known {
-        dialect: DialectId,
-        why: Why,
-    },
+    Known { dialect: DialectId, why: Why },
     /// It names the user in a way that three dialects share. The client becomes a member at once, and its events wait for its first
     /// message, at most this long.
     Named { hold: Duration },
@@ -131,7 +128,7 @@ pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (Diale
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         // 0x7B would be a protobuf group, which no client sends. JSON clients usually send no name in a header; one that does is
         // a JSON client nevertheless.
-        return match object::<Envelope>(bytes) {
+        return match object::<ActionProbe>(bytes) {
             Some(envelope) if envelope.action.is_some() => (DialectId::Action, Why::JsonAction),
             Some(_) => (DialectId::Tutorial, Why::Json),
             None => (silent, Why::Unclear),
@@ -178,7 +175,7 @@ const fn known(dialect: DialectId, why: Why) -> Detection {
 
 /// Distinguishes documents 003 and 004.
 #[derive(serde::Deserialize)]
-struct Envelope {
+struct ActionProbe {
     #[serde(default)]
     action: Option<serde::de::IgnoredAny>,
 }
@@ -249,9 +246,9 @@ mod tests {
 
     #[test]
     fn the_first_message_decides_the_rest() {
-        // In groups: field 1 is a number; the word in field 1, the word in field 2; both words, and then the name of the handshake; users that
-        // are called as a type of document 000; types that no dialect knows, and none, and then the name of the handshake; nothing in the
-        // handshake, as in the load scripts of documents 001, 002 and 000; JSON; and what is neither.
+        // In groups: field 1 is a number; the word in field 1, the word in field 2; both words, decided by the name of the handshake;
+        // users whose names are types of document 000; unknown types and none, decided by the name of the handshake; nothing in the
+        // handshake, as in the load scripts of documents 001, 002 and 000; JSON; and input that is neither.
         let table = r#"
             "bob" | "1", "hello" | communication by type_number
             "bob" | "2" | communication by type_number

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{fault::Fault, frames::Frames, handshake::Handshake, legacy::action::Settings as ActionSettings};
+use super::{fault::Fault, frames::Frames, handshake::Handshake, legacy::action::ActionSettings};
 use crate::{
     chat::{Direct, Echo, Happening, Lists, Reply, Request, RequestId, RoomName, UserName},
     wire::Message,

@@ -27,8 +27,8 @@ fn event(row: &str) -> Event {
     match row {
         "message" => Event::Room(Happening::Message(message("bob", "你好"))),
         "join" => Event::Room(came("bob", Some(all(&["ann", "bob"])))),
-        "exit" => Event::Room(went("bob", Departure::Said)),
-        "lost connection" => Event::Room(went("bob", Departure::Lost)),
+        "exit" => Event::Room(went("bob", Departure::Requested)),
+        "lost connection" => Event::Room(went("bob", Departure::Disconnected)),
         "renamed" => Event::Room(renamed("bob", "rob")),
         "digest" => Event::Room(digest(Some("bob"), Some("tim"))),
         "list changed" => Event::Room(Happening::Roster {

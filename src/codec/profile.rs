@@ -20,12 +20,12 @@ pub struct Profile {
     pub lag: LagPolicy,
     pub busy: BusyPolicy,
     /// Whether a member sees its own join. The page of `tutorial` reads the user list from it.
-    pub sees_own_coming: bool,
+    pub sees_own_join: bool,
     /// Whether a member that exits sees its own leave before the server closes the connection.
-    pub sees_own_going: bool,
+    pub sees_own_leave: bool,
     /// Whether the server delivers offline messages without a request. Only the name identifies the user, because the format has no keys
     /// (`action`, as its original).
-    pub mail_by_name: bool,
+    pub inbox_by_name: bool,
     pub reserved_name: ReservedName,
     /// How long a client without a name may send nothing. One that has sent something has [`limits::NAMING_TIME`].
     pub first_message: Duration,
@@ -51,13 +51,13 @@ impl Profile {
             },
             DialectId::Communication => Self {
                 text_is_utf8: false,
-                sees_own_going: true,
+                sees_own_leave: true,
                 ..LEGACY
             },
             DialectId::ChatRequest => Self {
                 text_is_utf8: false,
                 ping_every: limits::CHAT_REQUEST_PING,
-                sees_own_going: true,
+                sees_own_leave: true,
                 ..LEGACY
             },
             DialectId::Chatroom => Self {
@@ -66,14 +66,14 @@ impl Profile {
             },
             DialectId::Tutorial => Self {
                 message_bytes: limits::NATIVE_MESSAGE_BYTES,
-                sees_own_coming: true,
-                sees_own_going: true,
+                sees_own_join: true,
+                sees_own_leave: true,
                 greets: true,
                 ..LEGACY
             },
             DialectId::Action => Self {
                 message_bytes: limits::NATIVE_MESSAGE_BYTES,
-                mail_by_name: true,
+                inbox_by_name: true,
                 reserved_name: ReservedName::Refuse,
                 reach: Reach::Worlds,
                 greets: true,
@@ -90,9 +90,9 @@ const LEGACY: Profile = Profile {
     ping_every: limits::LEGACY_PING,
     lag: LagPolicy::Disconnect,
     busy: BusyPolicy::Pause,
-    sees_own_coming: false,
-    sees_own_going: false,
-    mail_by_name: false,
+    sees_own_join: false,
+    sees_own_leave: false,
+    inbox_by_name: false,
     reserved_name: ReservedName::Suffix,
     first_message: limits::NAMING_TIME,
     reach: Reach::Common,

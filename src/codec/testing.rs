@@ -45,7 +45,7 @@ pub(super) fn all(names: &[&str]) -> UserList {
 }
 
 pub(super) fn came(name: &str, users: Option<UserList>) -> Happening {
-    Happening::Came {
+    Happening::UserJoined {
         user: user(name),
         online: users.as_ref().map_or(9, |users| users.online),
         version: 5,
@@ -54,7 +54,7 @@ pub(super) fn came(name: &str, users: Option<UserList>) -> Happening {
 }
 
 pub(super) fn went(name: &str, how: Departure) -> Happening {
-    Happening::Went {
+    Happening::UserLeft {
         user: user(name),
         how,
         online: 1,
@@ -77,10 +77,10 @@ pub(super) fn digest(came: Option<&str>, went: Option<&str>) -> Happening {
     Happening::Digest {
         online: 9000,
         version: 70,
-        came: u32::from(came.is_some()) * 30,
-        went: u32::from(went.is_some()) * 20,
-        last_came: came.map(user),
-        last_went: went.map(user),
+        joined: u32::from(came.is_some()) * 30,
+        left: u32::from(went.is_some()) * 20,
+        last_joined: came.map(user),
+        last_left: went.map(user),
         sample: Arc::from([user("ann")]),
         users: Some(list(&["ann", "bob"], 9000)),
     }
@@ -141,7 +141,7 @@ pub(super) fn seen(dialect: &dyn Dialect, encoding: usize, happening: &Happening
     out
 }
 
-pub(super) fn told(codec: &mut dyn Codec, id: RequestId, reply: &Reply) -> Frames {
+pub(super) fn reply_frames(codec: &mut dyn Codec, id: RequestId, reply: &Reply) -> Frames {
     let mut out = Frames::default();
     codec.encode_at(AT, id, reply, &mut out);
     out

@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_chooses_nothing_is_refused_with_what_was_seen() {
-        for (text, said) in [
+        for (text, sentence) in [
             ("", "selects nothing"),
             (" , ", "selects nothing"),
             ("verbose", "not a level"),
@@ -103,7 +103,7 @@ mod tests {
         ] {
             let parsed = <LogFilter as Scalar>::parse(text);
             assert!(
-                parsed.as_ref().is_err_and(|problem| problem.contains(said)),
+                parsed.as_ref().is_err_and(|problem| problem.contains(sentence)),
                 "{text}: {parsed:?}"
             );
         }

@@ -127,8 +127,8 @@ impl Http {
 
 impl Chat {
     /// The settings of the dialect `action`.
-    pub fn action(&self) -> action::Settings {
-        action::Settings::new(self.action_app_ids.clone(), self.action_groups.clone())
+    pub fn action(&self) -> action::ActionSettings {
+        action::ActionSettings::new(self.action_app_ids.clone(), self.action_groups.clone())
     }
 
     /// Which users may enter which room.

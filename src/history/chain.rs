@@ -1,8 +1,8 @@
 //! The chain of a log: its entries in the order of their numbers, each with the number of the one before it.
 //!
 //! Numbers may have holes, so an unused number is not damage. Damage is a broken chain: an entry whose `prev` is not the entry before it,
-//! or a newest entry that is not the head of the log. Retention deleted everything below `first`, so the oldest entry follows `first -
-//! 1`.
+//! or a newest entry that is not the head of the log. Retention deleted everything below `first`, so the oldest entry has `prev` =
+//! `first - 1`.
 //!
 //! A scan never continues past a missing message.
 
@@ -19,9 +19,9 @@ use crate::chat::Seq;
 
 /// The direction of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    Up,
-    Down,
+pub(crate) enum Direction {
+    Ascending,
+    Descending,
 }
 
 /// One log in one view of the database.
@@ -38,7 +38,7 @@ impl Chain<'_> {
     pub(crate) fn scan(
         &self,
         (low, high): (Seq, Seq),
-        order: Order,
+        direction: Direction,
         mut take: impl FnMut(MessageRow) -> Result<ControlFlow<()>, StoreFault>,
     ) -> Result<(), StoreFault> {
         let (low, high) = (low.max(self.log.first), high.min(self.log.head));
@@ -48,38 +48,40 @@ impl Chain<'_> {
         let failed = |why: rusqlite::Error| self.failed(&why);
         let mut select = self
             .db
-            .prepare_cached(match order {
-                Order::Up => UP,
-                Order::Down => DOWN,
+            .prepare_cached(match direction {
+                Direction::Ascending => UP,
+                Direction::Descending => DOWN,
             })
             .map_err(failed)?;
         let range = params![self.log.id, int(low), int(high)];
         let mut rows = select.query(range).map_err(failed)?;
         // The link that the next message must match. Up: the number before it. Down: its own number. `None`: unknown.
-        let mut link = match order {
-            Order::Up => None,
-            Order::Down => self.link_above(high)?,
+        let mut link = match direction {
+            Direction::Ascending => None,
+            Direction::Descending => self.link_above(high)?,
         };
         while let Some(row) = rows.next().map_err(failed)? {
             let message = MessageRow::read(row, self.file, self.log)?;
-            match (order, link) {
-                (Order::Up, None) if message.prev >= low => return Err(self.broken(low)),
-                (Order::Up, Some(last)) if message.prev != last => return Err(self.broken(last + 1)),
-                (Order::Down, Some(due)) if message.seq != due => return Err(self.broken(due.max(message.seq))),
-                (Order::Up | Order::Down, _) => {}
+            match (direction, link) {
+                (Direction::Ascending, None) if message.prev >= low => return Err(self.broken(low)),
+                (Direction::Ascending, Some(last)) if message.prev != last => return Err(self.broken(last + 1)),
+                (Direction::Descending, Some(due)) if message.seq != due => {
+                    return Err(self.broken(due.max(message.seq)));
+                }
+                (Direction::Ascending | Direction::Descending, _) => {}
             }
-            link = Some(match order {
-                Order::Up => message.seq,
-                Order::Down => message.prev,
+            link = Some(match direction {
+                Direction::Ascending => message.seq,
+                Direction::Descending => message.prev,
             });
             if message.is_message() && take(message)?.is_break() {
                 return Ok(());
             }
         }
-        match (order, link) {
-            (Order::Down, Some(due)) if due >= low => Err(self.broken(due)),
-            (Order::Down, _) => Ok(()),
-            (Order::Up, link) => match (self.link_above(high)?, link) {
+        match (direction, link) {
+            (Direction::Descending, Some(due)) if due >= low => Err(self.broken(due)),
+            (Direction::Descending, _) => Ok(()),
+            (Direction::Ascending, link) => match (self.link_above(high)?, link) {
                 (Some(due), None) if due >= low => Err(self.broken(low)),
                 (Some(due), Some(last)) if due != last => Err(self.broken(last + 1)),
                 (Some(_) | None, _) => Ok(()),

@@ -22,7 +22,7 @@ impl Checkpointer {
     /// Checkpoints if the log has grown. `Some(true)`: the whole log was copied.
     pub(crate) fn after_commit(&mut self, db: &Connection) -> rusqlite::Result<Option<bool>> {
         self.commits_since_look += 1;
-        if self.commits_since_look < COMMITS_PER_LOOK {
+        if self.commits_since_look < COMMITS_PER_CHECK {
             return Ok(None);
         }
         self.commits_since_look = 0;
@@ -35,7 +35,7 @@ impl Checkpointer {
 
     /// Repeats a checkpoint that a reader prevented, so that `log_held` is right while there are no commits. `Some(true)`: the whole log
     /// was copied.
-    pub(crate) fn look_again(&mut self, db: &Connection, wal_bytes: u64) -> rusqlite::Result<Option<bool>> {
+    pub(crate) fn retry(&mut self, db: &Connection, wal_bytes: u64) -> rusqlite::Result<Option<bool>> {
         let Some(since) = self.held_since else { return Ok(None) };
         let complete = self.copy_log(db)?;
         if complete {
@@ -84,4 +84,4 @@ pub(crate) fn checkpoint_all(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The size of the log is checked once per this many commits.
-const COMMITS_PER_LOOK: u32 = 8;
+const COMMITS_PER_CHECK: u32 = 8;

@@ -4,7 +4,7 @@
 /// collected in a buffer first, because one long run is several times faster than one run per cell.
 pub(crate) struct Checksum {
     sum: crc32fast::Hasher,
-    gathered: [u8; GATHERED_BYTES],
+    buffered: [u8; BUFFER_BYTES],
     len: usize,
 }
 
@@ -12,7 +12,7 @@ impl Default for Checksum {
     fn default() -> Self {
         Self {
             sum: crc32fast::Hasher::default(),
-            gathered: [0; GATHERED_BYTES],
+            buffered: [0; BUFFER_BYTES],
             len: 0,
         }
     }
@@ -40,7 +40,7 @@ impl Checksum {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        if let Some(free) = self.gathered.get_mut(self.len..self.len + bytes.len()) {
+        if let Some(free) = self.buffered.get_mut(self.len..self.len + bytes.len()) {
             free.copy_from_slice(bytes);
             self.len += bytes.len();
             return;
@@ -50,15 +50,15 @@ impl Checksum {
     }
 
     fn flush(&mut self) {
-        if let Some(gathered) = self.gathered.get(..self.len) {
-            self.sum.update(gathered);
+        if let Some(buffered) = self.buffered.get(..self.len) {
+            self.sum.update(buffered);
         }
         self.len = 0;
     }
 }
 
 /// Fits a row with a text of usual length.
-const GATHERED_BYTES: usize = 256;
+const BUFFER_BYTES: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn a_checksum_is_the_same_however_its_cells_were_gathered() {
         let long = "长".repeat(1_000);
-        for text in ["", "short", &long[..GATHERED_BYTES / 3 * 3], &long] {
-            let gathered = Checksum::default().number(7).text(text).number(-1).text("end").finish();
+        for text in ["", "short", &long[..BUFFER_BYTES / 3 * 3], &long] {
+            let buffered = Checksum::default().number(7).text(text).number(-1).text("end").finish();
             let mut plain = Vec::new();
             plain.extend_from_slice(&7_i64.to_le_bytes());
             plain.extend_from_slice(&(text.len() as i64).to_le_bytes());
@@ -76,7 +76,7 @@ mod tests {
             plain.extend_from_slice(&(-1_i64).to_le_bytes());
             plain.extend_from_slice(&3_i64.to_le_bytes());
             plain.extend_from_slice(b"end");
-            assert_eq!(gathered, crc32fast::hash(&plain), "{} bytes", text.len());
+            assert_eq!(buffered, crc32fast::hash(&plain), "{} bytes", text.len());
         }
     }
 }

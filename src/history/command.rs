@@ -42,8 +42,8 @@ pub enum HistoryCommand {
 impl HistoryCommand {
     /// Runs the command and prints its result. The exit code is a failure if something is damaged or was left out.
     pub fn run(&self, data: &Path) -> ExitCode {
-        match self.tell(data) {
-            Ok((said, code)) => match output::print(&said) {
+        match self.execute(data) {
+            Ok((text, code)) => match output::print(&text) {
                 Ok(()) => code,
                 Err(sentence) => {
                     if !sentence.is_empty() {
@@ -53,22 +53,22 @@ impl HistoryCommand {
                 }
             },
             Err(why) => {
-                let _ = writeln!(io::stderr(), "plaza: {why}"); // nobody reads: the exit code says it too
+                let _ = writeln!(io::stderr(), "plaza: {why}"); // without a reader, the exit code remains
                 ExitCode::FAILURE
             }
         }
     }
 
     /// Returns the text to print and the exit code.
-    fn tell(&self, data: &Path) -> Result<(String, ExitCode), StartFault> {
+    fn execute(&self, data: &Path) -> Result<(String, ExitCode), StartFault> {
         match self {
             Self::Check => {
                 let report = tools::check(data)?;
-                let said = format!(
+                let text = format!(
                     "{} logs, {} messages, {} damages\n",
                     report.logs, report.messages, report.damaged
                 );
-                Ok((said, listed(&report.damages)))
+                Ok((text, listed(&report.damages)))
             }
             Self::Export { to } => {
                 let moved = match to {
@@ -86,20 +86,17 @@ impl HistoryCommand {
             }
             Self::Backup { to } => {
                 let bytes = tools::backup(data, to)?;
-                let said = format!("{} holds {bytes} bytes; a server can be started on it\n", to.display());
-                Ok((said, ExitCode::SUCCESS))
+                let text = format!("{} holds {bytes} bytes; a server can be started on it\n", to.display());
+                Ok((text, ExitCode::SUCCESS))
             }
             Self::Import { from, keep_epochs } => {
                 let epochs = if *keep_epochs { Epochs::Keep } else { Epochs::Begin };
                 let moved = tools::import(data, from, epochs)?;
-                let mut said = format!(
-                    "{} messages, {} read markers and names\n",
-                    moved.messages, moved.others
-                );
+                let mut text = format!("{} messages, {} read markers and names\n", moved.messages, moved.others);
                 for log in &moved.renumbered {
-                    said.push_str(&format!("{log} had holes: it was numbered anew, in a new epoch\n"));
+                    text.push_str(&format!("{log} had holes: it was numbered anew, in a new epoch\n"));
                 }
-                Ok((said, listed(&moved.left_out)))
+                Ok((text, listed(&moved.left_out)))
             }
             Self::NewEpoch => {
                 let logs = tools::new_epoch(data)?;
@@ -154,7 +151,7 @@ fn export_into(data: &Path, file: &Path) -> Result<tools::Moved, StartFault> {
 fn listed(damages: &[String]) -> ExitCode {
     let mut out = io::stderr().lock();
     for damage in damages {
-        let _ = writeln!(out, "{damage}"); // nobody reads: the exit code says it too
+        let _ = writeln!(out, "{damage}"); // without a reader, the exit code remains
     }
     if damages.is_empty() {
         ExitCode::SUCCESS

@@ -17,12 +17,16 @@ use crate::{chat::Seq, limits};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreFault {
+    /// No space left.
     Full { file: PathBuf },
+    /// The file or its file system is read-only.
     ReadOnly { file: PathBuf },
     /// Stored data differs from what was written.
     Damaged {
         file: PathBuf,
+        /// `None` if it is not known.
         log: Option<LogId>,
+        /// `None` if it is not known.
         seq: Option<Seq>,
         seen: String,
     },
@@ -33,6 +37,7 @@ pub enum StoreFault {
         /// What was seen, and the bound.
         seen: String,
     },
+    /// The store is stopping.
     Stopping,
 }
 

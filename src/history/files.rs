@@ -137,14 +137,14 @@ pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
 /// Identifies a file under any name. A rename keeps the identity, and a copy has a new one. A copy of a whole file system or machine
 /// keeps it as well, so Plaza does not notice such a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileIdentity {
     inode: u64,
     /// Birth time, nanoseconds since 1970; 0 if the file system has none. Distinguishes files that use the same inode one after the
     /// other.
     born: u64,
 }
 
-impl Identity {
+impl FileIdentity {
     /// `None` if the file system has no inode numbers.
     pub(crate) fn of(data: &fs::Metadata) -> Option<Self> {
         let born = data

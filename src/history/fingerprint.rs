@@ -14,8 +14,8 @@ impl Fingerprint {
     pub(crate) fn of(client: Option<ClientId>, user: &UserId, key: &str) -> Self {
         let mut hash = Sha256::new();
         match client {
-            Some(client) => own(&mut hash, ["client:", &client.digits()]),
-            None => own(&mut hash, user.parts()),
+            Some(client) => hash_owner(&mut hash, ["client:", &client.digits()]),
+            None => hash_owner(&mut hash, user.parts()),
         }
         hash.update(key);
         let mut first = [0; 16];
@@ -30,7 +30,7 @@ impl Fingerprint {
 }
 
 /// The length comes first, so that different owners and keys never give the same input.
-fn own(hash: &mut Sha256, [kind, owner]: [&str; 2]) {
+fn hash_owner(hash: &mut Sha256, [kind, owner]: [&str; 2]) {
     hash.update(((kind.len() + owner.len()) as u64).to_le_bytes());
     hash.update(kind);
     hash.update(owner);

@@ -26,7 +26,7 @@ pub enum Health {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     writer: Mutex<Option<StoreFault>>,
-    beside: Mutex<Option<StoreFault>>,
+    degraded: Mutex<Option<StoreFault>>,
     /// The last damage found.
     damage: Mutex<Option<StoreFault>>,
     /// When the running commit began.
@@ -38,8 +38,8 @@ impl Faults {
         *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    pub(crate) fn beside(&self, fault: Option<StoreFault>) {
-        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    pub(crate) fn degraded(&self, fault: Option<StoreFault>) {
+        *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     /// Records damage. Returns whether it differs from the last damage recorded.
@@ -74,7 +74,7 @@ impl Faults {
             return Health::Failing(fault);
         }
         // Faults that can pass come before damage, which stays.
-        now(&self.beside)
+        now(&self.degraded)
             .or_else(|| now(&self.damage))
             .map_or(Health::Healthy, Health::Degraded)
     }
@@ -93,8 +93,8 @@ mod tests {
         assert_eq!(faults.health(file), Health::Healthy);
         faults.committing(long_ago);
         let health = faults.health(file);
-        let said = matches!(&health, Health::Failing(fault) if fault.to_string().contains("has not ended for 6 s"));
-        assert!(long_ago.is_none() || said, "{health:?}");
+        let stalled = matches!(&health, Health::Failing(fault) if fault.to_string().contains("has not ended for 6 s"));
+        assert!(long_ago.is_none() || stalled, "{health:?}");
         faults.committing(None);
         assert_eq!(faults.health(file), Health::Healthy);
     }

@@ -43,7 +43,7 @@ pub(crate) struct MessageRow<S = String> {
 }
 
 /// An entry before it has a place in a log.
-pub(crate) struct Entry<S> {
+pub(crate) struct NewEntry<S> {
     pub(crate) user: S,
     pub(crate) sender: Option<S>,
     pub(crate) session: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Entry<S> {
     pub(crate) key: Option<Fingerprint>,
 }
 
-impl<S: AsRef<str>> Entry<S> {
+impl<S: AsRef<str>> NewEntry<S> {
     /// Appends the entry to a log: advances the log's row and returns the entry's row, which the caller writes.
     pub(crate) fn append_to(self, log: &mut LogRow, seq: Seq, at: u64) -> MessageRow<S> {
         let sender = self.sender.as_ref().map_or(0, |sender| sender.as_ref().len());

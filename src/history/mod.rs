@@ -28,7 +28,6 @@ mod fingerprint;
 mod health;
 mod idempotency;
 mod log;
-mod memory;
 mod messages;
 mod names;
 mod offline;
@@ -47,6 +46,7 @@ mod settings;
 mod shared;
 mod stats;
 mod store_row;
+mod table_cache;
 pub mod tools;
 mod transaction;
 mod writer;
@@ -58,10 +58,10 @@ pub(crate) use fault::no_directory;
 pub use fault::{StartFault, StoreFault};
 pub use health::Health;
 pub use log::{LogId, UserPair};
-pub use outcome::{Answer, ChangedConversation, Claim, ConversationHead, DirectPage, Outcome, ReadUpTo};
+pub use outcome::{Answer, ChangedConversation, Claim, ConversationHead, DirectPage, Outcome, ReadMarker};
 pub use recovery::{Epochs, Recovered};
-pub use request::{Append, Ask, Bearer, ChangedUpTo, NameKey, Which, Window};
-pub use settings::{Durability, KeyWindow, Retention, Settings};
+pub use request::{Append, ChangedUpTo, ConversationFilter, Credential, NameKey, Query, Window};
+pub use settings::{Durability, HistorySettings, KeyWindow, Retention};
 pub use shared::Deliver;
 pub use stats::HistoryStats;
 
@@ -79,7 +79,7 @@ use crate::{
 use files::Files;
 use health::Faults;
 use queue::Queue;
-use search::{Searcher, fresh::Fresh, index};
+use search::{Searcher, index, index_queue::IndexQueue};
 use shared::{Shared, Write};
 use writer::Writer;
 
@@ -102,15 +102,15 @@ struct Running<T: Send + 'static> {
 
 impl<T: Send + 'static> History<T> {
     /// Opens the store, checks it for losses and starts its threads. Takes a few microseconds per log, independent of its size.
-    pub fn start(settings: Settings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
+    pub fn start(settings: HistorySettings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
         let files = Files::new(&settings.dir);
         let opened = recovery::open(&files, settings.durability)?;
-        tell_recovered(&opened.recovered, opened.copied.as_deref());
+        log_losses(&opened.recovered, opened.copied.as_deref());
         let shared = Arc::new(Shared {
             writes: Queue::new(settings.queue),
-            reads: Queue::new(limits::HISTORY_ASKS),
-            searches: Queue::new(limits::HISTORY_ASKS),
-            fresh: Fresh::new(),
+            reads: Queue::new(limits::HISTORY_QUERIES),
+            searches: Queue::new(limits::HISTORY_QUERIES),
+            unindexed: IndexQueue::new(),
             stats: HistoryStats::default(),
             faults: Faults::default(),
             retention: Mutex::new(None),
@@ -149,7 +149,7 @@ impl<T: Send + 'static> History<T> {
                 })?;
             }
             // Search works without an index, and nothing else needs one.
-            Err(fault) => shared.faults.beside(Some(fault)),
+            Err(fault) => shared.faults.degraded(Some(fault)),
         }
         let searcher = Searcher::open(&files)?;
         let (asked, answers) = (Arc::clone(&shared), Arc::clone(&deliver));
@@ -204,38 +204,36 @@ impl<T: Send + 'static> History<T> {
         self.running.sweep_if_stopped();
         pushed.map_err(|write| match write {
             Write::Append(append) => append,
-            Write::Ask(..) => unreachable!("the queue gives back what it was given"),
+            Write::Query(..) => unreachable!("the queue gives back what it was given"),
         })
     }
 
     /// Submits a query. Returns it if the queue is full. Never blocks.
-    pub fn ask(&self, ask: Ask, ticket: T) -> Result<(), (Ask, T)> {
+    pub fn ask(&self, query: Query, ticket: T) -> Result<(), (Query, T)> {
         let shared = &self.running.shared;
-        let pushed = match ask {
-            Ask::Mark { .. } | Ask::Claim { .. } => {
-                shared
-                    .writes
-                    .push(Write::Ask(ask, ticket))
-                    .map_err(|write| match write {
-                        Write::Ask(ask, ticket) => (ask, ticket),
-                        Write::Append(_) => unreachable!("the queue gives back what it was given"),
-                    })
-            }
-            Ask::Search { .. } => shared.searches.push((ask, ticket)),
-            Ask::Head(_)
-            | Ask::Page { .. }
-            | Ask::MarkOf { .. }
-            | Ask::Resume { .. }
-            | Ask::Conversations { .. }
-            | Ask::Direct { .. }
-            | Ask::Changed { .. } => shared.reads.push((ask, ticket)),
+        let pushed = match query {
+            Query::AdvanceMarker { .. } | Query::Claim { .. } => shared
+                .writes
+                .push(Write::Query(query, ticket))
+                .map_err(|write| match write {
+                    Write::Query(query, ticket) => (query, ticket),
+                    Write::Append(_) => unreachable!("the queue gives back what it was given"),
+                }),
+            Query::Search { .. } => shared.searches.push((query, ticket)),
+            Query::Head(_)
+            | Query::Page { .. }
+            | Query::ReadMarker { .. }
+            | Query::Resume { .. }
+            | Query::Conversations { .. }
+            | Query::Direct { .. }
+            | Query::Changed { .. } => shared.reads.push((query, ticket)),
         };
         self.running.sweep_if_stopped();
         pushed
     }
 
     /// Changes the retention of every log without a retention of its own.
-    pub fn keep(&self, retention: Retention) {
+    pub fn set_retention(&self, retention: Retention) {
         *self
             .running
             .shared
@@ -264,7 +262,7 @@ impl<T: Send + 'static> History<T> {
 }
 
 /// Writes the losses into the server's log: one line for each known loss, and one line for all logs that may have lost messages.
-fn tell_recovered(recovered: &[Recovered], copied: Option<&str>) {
+fn log_losses(recovered: &[Recovered], copied: Option<&str>) {
     if let Some(why) = copied {
         let logs = recovered.len();
         tracing::warn!(
@@ -304,7 +302,7 @@ impl<T: Send + 'static> Running<T> {
         self.join("history-write");
         shared.reads.close();
         shared.searches.close();
-        shared.fresh.close();
+        shared.unindexed.close();
         self.join("history-");
         self.sweep();
     }
@@ -327,7 +325,7 @@ impl<T: Send + 'static> Running<T> {
 
     /// Fails a request that entered a queue after its thread had ended.
     fn sweep_if_stopped(&self) {
-        if self.shared.fresh.is_closed() {
+        if self.shared.unindexed.is_closed() {
             self.sweep();
         }
     }
@@ -338,18 +336,18 @@ impl<T: Send + 'static> Running<T> {
         while let Some(write) = self.shared.writes.pop() {
             outcomes.push(match write {
                 Write::Append(append) => Outcome::Failed { append, why: why() },
-                Write::Ask(ask, ticket) => Outcome::Unanswered {
+                Write::Query(query, ticket) => Outcome::Unanswered {
                     ticket,
-                    ask,
+                    query,
                     why: why(),
                 },
             });
         }
         for queue in [&self.shared.reads, &self.shared.searches] {
-            while let Some((ask, ticket)) = queue.pop() {
+            while let Some((query, ticket)) = queue.pop() {
                 outcomes.push(Outcome::Unanswered {
                     ticket,
-                    ask,
+                    query,
                     why: why(),
                 });
             }

@@ -65,12 +65,12 @@ pub(crate) fn claim(
             db.prepare_cached("INSERT INTO name (user, hash, crc) VALUES (?1, ?2, ?3)")
                 .and_then(|mut insert| insert.execute(params![name, hash.as_slice(), name_crc(name, &hash)]))
                 .map_err(failed)?;
-            Ok(Claim::First)
+            Ok(Claim::New)
         }
         Some((hash, crc)) if crc != name_crc(name, &hash) => Err(damaged(file, name)),
         // Comparing hashes, not keys: the duration reveals nothing about the key.
-        Some((hash, _)) if Sha256::digest(key).as_slice() == hash => Ok(Claim::Held),
-        Some(_) => Ok(Claim::Other),
+        Some((hash, _)) if Sha256::digest(key).as_slice() == hash => Ok(Claim::Matches),
+        Some(_) => Ok(Claim::Differs),
     }
 }
 

@@ -8,13 +8,13 @@ use std::{ops::ControlFlow, path::Path};
 use rusqlite::{Connection, params};
 
 use super::{
-    chain::{Chain, Order},
+    chain::{Chain, Direction},
     fault::{StoreFault, fault},
     log::{LogId, UserPair},
     names::has_key,
     outcome::{Answer, ChangedConversation, ConversationHead, DirectPage},
     read_markers::{mark_crc, read_upto, unread},
-    request::{Bearer, ChangedUpTo, Which},
+    request::{ChangedUpTo, ConversationFilter, Credential},
     rows::{self, LogRow, int},
 };
 use crate::{
@@ -35,21 +35,21 @@ impl View<'_> {
         fault(self.file, why)
     }
 
-    fn may_read(&self, user: &UserId, bearer: Bearer) -> Result<bool, StoreFault> {
-        match bearer {
-            Bearer::Key => Ok(true),
-            Bearer::Name => Ok(!has_key(self.db, user).map_err(|why| self.failed(&why))?),
+    fn may_read(&self, user: &UserId, credential: Credential) -> Result<bool, StoreFault> {
+        match credential {
+            Credential::Key => Ok(true),
+            Credential::Name => Ok(!has_key(self.db, user).map_err(|why| self.failed(&why))?),
         }
     }
 
     /// Conversations of a user in which something waits, the newest first. `more`: there are more than may be listed. Those
     /// that the user never reads come before the ones in which only the user wrote, so that neither hides what others write later.
-    pub(crate) fn conversations(&self, user: &UserId, which: &Which) -> Result<Answer, StoreFault> {
+    pub(crate) fn conversations(&self, user: &UserId, filter: &ConversationFilter) -> Result<Answer, StoreFault> {
         let mut list = List::default();
-        let sources: &[&str] = match which {
-            Which::Unread => &[DIRECTS, MARKED],
-            Which::Mail { bearer, known } => {
-                if !self.may_read(user, *bearer)? {
+        let sources: &[&str] = match filter {
+            ConversationFilter::Unread => &[DIRECTS, MARKED],
+            ConversationFilter::Inbox { credential, known } => {
+                if !self.may_read(user, *credential)? {
                     return Ok(list.answer(user));
                 }
                 for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
@@ -72,7 +72,7 @@ impl View<'_> {
                 return Ok(list.answer(user));
             }
         }
-        if *which == Which::Unread {
+        if *filter == ConversationFilter::Unread {
             list.own.clear();
         }
         Ok(list.answer(user))
@@ -85,7 +85,7 @@ impl View<'_> {
         let mut rows = select.query([user.stored()]).map_err(failed)?;
         while let Some(cells) = rows.next().map_err(failed)? {
             let id: u32 = cells.get(0).map_err(failed)?;
-            if read_to_its_end(cells, user).map_err(failed)? || !list.seen.insert(id) {
+            if is_read(cells, user).map_err(failed)? || !list.seen.insert(id) {
                 continue;
             }
             let Some(row) = self.readable(self.row_of(user, id), &mut list.unreadable)?.flatten() else {
@@ -94,7 +94,7 @@ impl View<'_> {
             if row.first > row.last {
                 continue; // nothing of it is stored any more
             }
-            let one = self.standing_of(row, user)?;
+            let one = self.conversation_head(row, user)?;
             if one.unread == 0 {
                 if list.own.len() <= limits::HISTORY_CONVERSATIONS {
                     list.own.push(one);
@@ -112,7 +112,7 @@ impl View<'_> {
     fn known(&self, user: &UserId, peer: &UserId, list: &mut List) -> Result<(), StoreFault> {
         let log = LogId::Pair(UserPair::of(user.clone(), peer.clone()));
         match self.readable(LogRow::find(self.db, self.file, &log), &mut list.unreadable)? {
-            Some(Some(row)) if list.seen.insert(row.id) => list.found.push(self.standing_of(row, user)?),
+            Some(Some(row)) if list.seen.insert(row.id) => list.found.push(self.conversation_head(row, user)?),
             Some(None) => list.found.push(ConversationHead {
                 log,
                 head: rows::empty(),
@@ -128,7 +128,7 @@ impl View<'_> {
     pub(crate) fn changed(
         &self,
         user: &UserId,
-        bearer: Bearer,
+        credential: Credential,
         since: u64,
         after: Option<ChangedUpTo>,
     ) -> Result<Answer, StoreFault> {
@@ -138,7 +138,7 @@ impl View<'_> {
             next,
             unreadable,
         };
-        if !self.may_read(user, bearer)? {
+        if !self.may_read(user, credential)? {
             return Ok(answer(Vec::new(), None, 0));
         }
         let failed = |why: rusqlite::Error| self.failed(&why);
@@ -186,11 +186,11 @@ impl View<'_> {
     pub(crate) fn directs(
         &self,
         user: &UserId,
-        bearer: Bearer,
+        credential: Credential,
         peer: &UserId,
         after: Seq,
     ) -> Result<Answer, StoreFault> {
-        if !self.may_read(user, bearer)? {
+        if !self.may_read(user, credential)? {
             return Ok(Answer::Direct(None));
         }
         let log = LogId::Pair(UserPair::of(user.clone(), peer.clone()));
@@ -216,7 +216,7 @@ impl View<'_> {
         let chain = self.chain(&row);
         let (mut bytes, mut damages, mut is_full) = (0, 0, false);
         while page.upto < row.last && !is_full {
-            let read = chain.scan((page.upto + 1, row.head), Order::Up, |message| {
+            let read = chain.scan((page.upto + 1, row.head), Direction::Ascending, |message| {
                 bytes += message.text.len();
                 is_full = page.messages.len() == limits::HISTORY_PAGE_MESSAGES
                     || bytes > limits::HISTORY_PAGE_BYTES && !page.messages.is_empty();
@@ -273,7 +273,7 @@ impl View<'_> {
     }
 
     /// The head and the read marker of a conversation. A damaged marker counts as 0, so the user reads messages again.
-    fn standing_of(&self, row: LogRow, user: &UserId) -> Result<ConversationHead, StoreFault> {
+    fn conversation_head(&self, row: LogRow, user: &UserId) -> Result<ConversationHead, StoreFault> {
         let read = self.undamaged(read_upto(self.db, self.file, &row, user))?.unwrap_or(0);
         let unread = self.undamaged(unread(self.db, self.file, &row, user, read))?;
         Ok(ConversationHead {
@@ -361,7 +361,7 @@ impl DirectPage {
 
 /// Whether a row of [`DIRECTS`] or [`MARKED`] says that nothing is above the user's read marker. A row with a wrong checksum does not
 /// count.
-fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserId) -> rusqlite::Result<bool> {
+fn is_read(cells: &rusqlite::Row<'_>, user: &UserId) -> rusqlite::Result<bool> {
     let (id, head): (u32, i64) = (cells.get(0)?, cells.get(1)?);
     let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
         return Ok(head == 0);

@@ -6,7 +6,7 @@
 use super::{
     fault::StoreFault,
     log::LogId,
-    request::{Append, Ask, ChangedUpTo},
+    request::{Append, ChangedUpTo, Query},
 };
 use crate::chat::{ChatMessage, LogHead, LostInterval, Position, Seq, UserId, UserName};
 
@@ -43,7 +43,7 @@ pub enum Outcome<T> {
     },
     Unanswered {
         ticket: T,
-        ask: Ask,
+        query: Query,
         why: StoreFault,
     },
 }
@@ -72,7 +72,7 @@ pub enum Answer {
         /// Search on below this number: there may be more messages.
         next: Option<Seq>,
     },
-    Marked {
+    ReadMarker {
         log: LogId,
         /// Whose marker.
         user: UserId,
@@ -85,7 +85,7 @@ pub enum Answer {
     Resumed {
         log: LogId,
         head: LogHead,
-        read: ReadUpTo,
+        read: ReadMarker,
         /// The missed messages begin after this number.
         after: Seq,
         /// The first missed messages, ascending.
@@ -120,7 +120,7 @@ pub enum Answer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadUpTo {
+pub struct ReadMarker {
     pub user: UserId,
     /// The last message read, 0: none; `None`: the store could not say.
     pub seq: Option<Seq>,
@@ -140,11 +140,11 @@ pub struct ConversationHead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// The name was free and is now claimed with this key. Only the key's hash is stored.
-    First,
+    New,
     /// The key matches.
-    Held,
+    Matches,
     /// The name has another key.
-    Other,
+    Differs,
 }
 
 /// A page of offline messages. `messages` and `lost` together are everything above the requested number, up to `upto`.

@@ -26,11 +26,11 @@ pub(crate) struct Presence {
 #[derive(Debug)]
 struct Named {
     path: PathBuf,
-    known: Option<Identity>,
+    known: Option<Inode>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
+struct Inode {
     device: u64,
     inode: u64,
 }
@@ -53,12 +53,12 @@ impl Presence {
 
 impl Named {
     fn now(path: PathBuf) -> Self {
-        let known = identity(&path).unwrap_or_default();
+        let known = inode_of(&path).unwrap_or_default();
         Self { path, known }
     }
 
     fn check(&mut self) -> Result<(), StoreFault> {
-        let now = identity(&self.path).map_err(|why| io_fault(&self.path, &why))?;
+        let now = inode_of(&self.path).map_err(|why| io_fault(&self.path, &why))?;
         let seen = match (self.known, now) {
             (None, now) => {
                 self.known = now;
@@ -79,9 +79,9 @@ impl Named {
     }
 }
 
-fn identity(path: &Path) -> io::Result<Option<Identity>> {
+fn inode_of(path: &Path) -> io::Result<Option<Inode>> {
     match fs::metadata(path) {
-        Ok(data) => Ok(Some(Identity {
+        Ok(data) => Ok(Some(Inode {
             device: data.dev(),
             inode: data.ino(),
         })),

@@ -34,7 +34,12 @@ pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserId, seq: Seq) ->
 }
 
 /// A user's read marker in a log, and the number of messages of others above it.
-pub(crate) fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserId) -> Result<(Seq, u64), StoreFault> {
+pub(crate) fn marker_and_unread(
+    db: &Connection,
+    file: &Path,
+    row: &LogRow,
+    user: &UserId,
+) -> Result<(Seq, u64), StoreFault> {
     let read = read_upto(db, file, row, user)?;
     Ok((read, unread(db, file, row, user, read)?))
 }

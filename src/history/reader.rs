@@ -13,13 +13,13 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    chain::{Chain, Order},
+    chain::{Chain, Direction},
     fault::{StoreFault, fault},
     log::LogId,
     offline::View,
-    outcome::{Answer, Outcome, ReadUpTo},
-    read_markers::{read_upto, standing},
-    request::{Ask, Window},
+    outcome::{Answer, Outcome, ReadMarker},
+    read_markers::{marker_and_unread, read_upto},
+    request::{Query, Window},
     rows::{LogRow, empty, head},
     shared::{Deliver, Shared},
     stats::bump,
@@ -31,14 +31,14 @@ use crate::{
 
 pub(crate) fn run<T: Send + 'static>(shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>, db: &Connection, file: &Path) {
     loop {
-        let Some((ask, ticket)) = shared.reads.wait(IDLE) else {
+        let Some((query, ticket)) = shared.reads.wait(IDLE) else {
             if shared.reads.is_closed() {
                 return;
             }
             continue;
         };
         let found = |fault: &StoreFault| shared.found(fault, "what a user missed could not be read");
-        let outcome = match guarded(file, || answer(db, file, &ask, &found)) {
+        let outcome = match guarded(file, || answer(db, file, &query, &found)) {
             Ok(answer) => {
                 if matches!(answer, Answer::Page { .. } | Answer::Direct(_))
                     || matches!(&answer, Answer::Resumed { messages, .. } if !messages.is_empty())
@@ -50,7 +50,7 @@ pub(crate) fn run<T: Send + 'static>(shared: &Shared<T>, deliver: &Arc<dyn Deliv
             Err(why) => {
                 bump(&shared.stats.unanswered, 1);
                 shared.found(&why, "a question could not be answered");
-                Outcome::Unanswered { ticket, ask, why }
+                Outcome::Unanswered { ticket, query, why }
             }
         };
         deliver.deliver(vec![outcome]);
@@ -62,22 +62,22 @@ pub(crate) fn guarded<A>(file: &Path, answer: impl FnOnce() -> Result<A, StoreFa
     panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
         Err(StoreFault::Broken {
             file: file.to_owned(),
-            seen: "a question met a defect, which is told above; report it".to_owned(),
+            seen: "a query panicked; the lines before this one show where: report it".to_owned(),
         })
     })
 }
 
 /// Answers one query from one snapshot of the database. Damage that the answer leaves out goes to `found`.
-fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) -> Result<Answer, StoreFault> {
+fn answer(db: &Connection, file: &Path, query: &Query, found: &dyn Fn(&StoreFault)) -> Result<Answer, StoreFault> {
     // Rolled back on drop: the snapshot is read-only.
     let _snapshot = db.unchecked_transaction().map_err(|why| fault(file, &why))?;
     let view = View { db, file, found };
-    match ask {
-        Ask::Head(log) => Ok(Answer::Head {
+    match query {
+        Query::Head(log) => Ok(Answer::Head {
             log: log.clone(),
             head: head(db, file, log)?.map_or_else(empty, |(_, head)| head),
         }),
-        Ask::Page { log, window, limit } => {
+        Query::Page { log, window, limit } => {
             let Some((row, head)) = head(db, file, log)? else {
                 return Ok(Answer::Page {
                     log: log.clone(),
@@ -94,39 +94,39 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
                 more,
             })
         }
-        Ask::MarkOf { log, user } => {
+        Query::ReadMarker { log, user } => {
             let (seq, unread) = match LogRow::find(db, file, log)? {
-                Some(row) => standing(db, file, &row, user)?,
+                Some(row) => marker_and_unread(db, file, &row, user)?,
                 None => (0, 0),
             };
-            Ok(Answer::Marked {
+            Ok(Answer::ReadMarker {
                 log: log.clone(),
                 user: user.clone(),
                 seq,
                 unread,
             })
         }
-        Ask::Resume {
+        Query::Resume {
             log,
             user,
             since,
             upto,
             limit,
         } => resume(db, file, log, user, (*since, *upto), *limit, found),
-        Ask::Conversations { user, which } => view.conversations(user, which),
-        Ask::Direct {
+        Query::Conversations { user, filter } => view.conversations(user, filter),
+        Query::Direct {
             user,
-            bearer,
+            credential,
             peer,
             after,
-        } => view.directs(user, *bearer, peer, *after),
-        Ask::Changed {
+        } => view.directs(user, *credential, peer, *after),
+        Query::Changed {
             user,
-            bearer,
+            credential,
             since,
             after,
-        } => view.changed(user, *bearer, *since, *after),
-        Ask::Search { .. } | Ask::Mark { .. } | Ask::Claim { .. } => Err(StoreFault::Refused {
+        } => view.changed(user, *credential, *since, *after),
+        Query::Search { .. } | Query::AdvanceMarker { .. } | Query::Claim { .. } => Err(StoreFault::Refused {
             seen: "another thread answers this".to_owned(),
         }),
     }
@@ -145,7 +145,7 @@ fn resume(
     let answer = |head, seq, after, messages| Answer::Resumed {
         log: log.clone(),
         head,
-        read: ReadUpTo {
+        read: ReadMarker {
             user: user.clone(),
             seq,
         },
@@ -199,15 +199,15 @@ fn page(
     limit: usize,
 ) -> Result<(Vec<ChatMessage>, bool), StoreFault> {
     let limit = limit.clamp(1, limits::HISTORY_PAGE_MESSAGES);
-    let (low, high, order) = match window {
-        Window::Newest => (0, row.head, Order::Down),
-        Window::Before(seq) => (0, seq.saturating_sub(1), Order::Down),
-        Window::After(seq) => (seq.saturating_add(1), row.head, Order::Up),
-        Window::Range(from, to) => (from, to, Order::Up),
+    let (low, high, direction) = match window {
+        Window::Newest => (0, row.head, Direction::Descending),
+        Window::Before(seq) => (0, seq.saturating_sub(1), Direction::Descending),
+        Window::After(seq) => (seq.saturating_add(1), row.head, Direction::Ascending),
+        Window::Range(from, to) => (from, to, Direction::Ascending),
     };
     let chain = Chain { db, file, log: row };
     let (mut messages, mut bytes) = (Vec::new(), 0);
-    chain.scan((low, high), order, |message| {
+    chain.scan((low, high), direction, |message| {
         bytes += message.text.len();
         if bytes > limits::HISTORY_PAGE_BYTES && !messages.is_empty() {
             return Ok(ControlFlow::Break(()));
@@ -220,15 +220,15 @@ fn page(
         })
     })?;
     // Decided without reading another message, which may be damaged.
-    let more = match (order, messages.last()) {
+    let more = match (direction, messages.last()) {
         (_, None) => false,
-        (Order::Down, Some(oldest)) => oldest.prev >= row.first,
-        (Order::Up, Some(newest)) => {
+        (Direction::Descending, Some(oldest)) => oldest.prev >= row.first,
+        (Direction::Ascending, Some(newest)) => {
             let last = chain.last_message(high)?;
             last.is_none_or(|last| last > newest.seq)
         }
     };
-    if order == Order::Down {
+    if direction == Direction::Descending {
         messages.reverse();
     }
     Ok((messages, more))

@@ -21,7 +21,7 @@ pub struct Append<T> {
 
 /// A query, or a change that is not a message.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
+pub enum Query {
     /// The head of a log. Answered by `Answer::Head`.
     Head(LogId),
     /// Stored messages. Answered by `Answer::Page`.
@@ -40,18 +40,18 @@ pub enum Ask {
         before: Option<Seq>,
         limit: usize,
     },
-    /// Moves the user's read marker forward to `seq`. Answered by `Answer::Marked` once committed.
-    Mark {
+    /// Moves the user's read marker forward to `seq`. Answered by `Answer::ReadMarker` once committed.
+    AdvanceMarker {
         log: LogId,
         /// Whose marker.
         user: UserId,
         /// The last message read.
         seq: Seq,
         /// If it does not suffice, the marker stays where it is.
-        bearer: Bearer,
+        credential: Credential,
     },
-    /// The user's read marker, unchanged. Answered by `Answer::Marked`.
-    MarkOf {
+    /// The user's read marker, unchanged. Answered by `Answer::ReadMarker`.
+    ReadMarker {
         log: LogId,
         /// Whose marker.
         user: UserId,
@@ -68,13 +68,13 @@ pub enum Ask {
         limit: usize,
     },
     /// The conversations in which something waits for a user. Answered by `Answer::Conversations`.
-    Conversations { user: UserId, which: Which },
+    Conversations { user: UserId, filter: ConversationFilter },
     /// A page of offline messages for a device of a user. Answered by `Answer::Direct`.
     Direct {
         /// The owner of the inbox.
         user: UserId,
         /// By what right the device reads.
-        bearer: Bearer,
+        credential: Credential,
         peer: UserId,
         /// The device has every message up to here.
         after: Seq,
@@ -85,7 +85,7 @@ pub enum Ask {
         /// The owner of the inbox.
         user: UserId,
         /// By what right the device reads.
-        bearer: Bearer,
+        credential: Credential,
         /// Stored time of a message, Unix milliseconds.
         since: u64,
         /// The end of the previous page; `None` for the first page.
@@ -113,14 +113,14 @@ pub enum Window {
 
 /// Selects conversations of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum ConversationFilter {
     /// Direct conversations with unread messages, and rooms with unread messages in which the user has a read marker.
     Unread,
     /// The inbox, with direct conversations only. First those with `known` peers, even if nothing is unread or stored. Then those with
     /// unread messages. Then those in which only the user's own messages are above the read marker.
-    Mail {
+    Inbox {
         /// If it does not suffice, the inbox is empty.
-        bearer: Bearer,
+        credential: Credential,
         /// Peers of which a device knows a position.
         known: Vec<UserId>,
     },
@@ -128,14 +128,14 @@ pub enum Which {
 
 /// By what right a session reads the inbox of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bearer {
+pub enum Credential {
     /// It has shown the key of its name.
     Key,
     /// It only says its name, which counts until somebody claims it.
     Name,
 }
 
-/// The end of a page of [`Ask::Changed`].
+/// The end of a page of [`Query::Changed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangedUpTo {
     pub(crate) at: u64,

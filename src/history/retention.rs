@@ -16,9 +16,9 @@ use super::{
     fault::{StoreFault, fault},
     idempotency::{LiveKeys, Tables, forget_rows},
     log::LogId,
-    memory::Memory,
     rows::{LogRow, int},
-    settings::{Retention, Settings},
+    settings::{HistorySettings, Retention},
+    table_cache::TableCache,
 };
 use crate::{chat::Seq, limits};
 
@@ -43,7 +43,7 @@ pub(crate) struct Slice {
 }
 
 impl Rounds {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &HistorySettings) -> Self {
         Self {
             log: None,
             before: None,
@@ -57,7 +57,7 @@ impl Rounds {
     }
 
     /// Starts the next round at once, for a new retention.
-    pub(crate) fn look_again(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.next_round = Instant::now();
     }
 
@@ -80,9 +80,9 @@ impl Rounds {
         &mut self,
         db: &Connection,
         file: &Path,
-        settings: &Settings,
+        settings: &HistorySettings,
         now: u64,
-        memory: &mut Memory,
+        cache: &mut TableCache,
     ) -> Result<Slice, StoreFault> {
         self.before = self.log;
         if !self.is_due() {
@@ -106,7 +106,7 @@ impl Rounds {
             let id = i64::from(row.id);
             // A log that fails is skipped, so that the round continues.
             self.log = Some(id);
-            let (slice, finished) = tend(db, file, settings, now, row, memory)?;
+            let (slice, finished) = delete_slice(db, file, settings, now, row, cache)?;
             if !finished {
                 self.log = Some(id - 1);
             }
@@ -120,13 +120,13 @@ impl Rounds {
 }
 
 /// Deletes at most one slice of a log's messages or keys. Returns whether the log is finished.
-fn tend(
+fn delete_slice(
     db: &Connection,
     file: &Path,
-    settings: &Settings,
+    settings: &HistorySettings,
     now: u64,
     mut row: LogRow,
-    memory: &mut Memory,
+    cache: &mut TableCache,
 ) -> Result<(Slice, bool), StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let mut slice = Slice::default();
@@ -144,22 +144,22 @@ fn tend(
             Some(message) => (message.sum, message.ordinal),
             None => (row.base, 0),
         };
-        memory.keys.before_deletion(tables, &row, ordinal, live)?;
-        let gone = db
+        cache.keys.before_deletion(tables, &row, ordinal, live)?;
+        let deleted = db
             .prepare_cached("DELETE FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3")
             .and_then(|mut delete| delete.execute(params![row.id, int(row.first), int(last)]))
             .map_err(failed)?;
         row.base = base;
         row.first = last + 1;
         row.update(db).map_err(failed)?;
-        memory.heads.insert(row.log.clone(), row.clone());
-        slice.retired = gone as u64;
+        cache.heads.insert(row.log.clone(), row.clone());
+        slice.retired = deleted as u64;
         slice.wrote = true;
         slice.touched.push((row.id, row.head));
         finished = row.first >= target;
     }
     let forgotten = forget_rows(tables, &row, live, limits::HISTORY_SLICE_ROWS)?;
-    let blocks = memory
+    let blocks = cache
         .keys
         .forget_blocks(tables, &row, live, limits::HISTORY_SLICE_BLOCKS)?;
     slice.wrote |= forgotten + blocks > 0;

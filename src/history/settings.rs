@@ -37,7 +37,7 @@ pub struct KeyWindow {
 }
 
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct HistorySettings {
     /// Created if missing.
     pub dir: PathBuf,
     pub durability: Durability,
@@ -86,7 +86,7 @@ impl Default for KeyWindow {
     }
 }
 
-impl Settings {
+impl HistorySettings {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),

@@ -8,8 +8,8 @@ use super::{
     health::Faults,
     outcome::Outcome,
     queue::Queue,
-    request::{Append, Ask},
-    search::fresh::Fresh,
+    request::{Append, Query},
+    search::index_queue::IndexQueue,
     settings::Retention,
     stats::{HistoryStats, bump},
 };
@@ -28,14 +28,14 @@ impl<T, F: Fn(Vec<Outcome<T>>) + Send + Sync + 'static> Deliver<T> for F {
 
 pub(crate) enum Write<T> {
     Append(Append<T>),
-    Ask(Ask, T),
+    Query(Query, T),
 }
 
 pub(crate) struct Shared<T> {
     pub(crate) writes: Queue<Write<T>>,
-    pub(crate) reads: Queue<(Ask, T)>,
-    pub(crate) searches: Queue<(Ask, T)>,
-    pub(crate) fresh: Fresh,
+    pub(crate) reads: Queue<(Query, T)>,
+    pub(crate) searches: Queue<(Query, T)>,
+    pub(crate) unindexed: IndexQueue,
     pub(crate) stats: HistoryStats,
     pub(crate) faults: Faults,
     /// A new retention that the writer has not applied yet.

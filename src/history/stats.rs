@@ -53,8 +53,8 @@ impl HistoryStats {
         bump(&self.commits, 1);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         bump(&self.commit_nanos, nanos);
-        if let Some(tell) = self.on_commit.get() {
-            tell(messages, took);
+        if let Some(on_commit) = self.on_commit.get() {
+            on_commit(messages, took);
         }
     }
 }

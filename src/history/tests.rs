@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    messages::{Entry, MessageRow, OTHER_KINDS, select_messages, write_messages},
+    messages::{MessageRow, NewEntry, OTHER_KINDS, select_messages, write_messages},
     rows::LogRow,
     *,
 };
@@ -22,8 +22,8 @@ struct Caller {
     outcomes: mpsc::Receiver<Vec<Outcome<()>>>,
 }
 
-fn settings(dir: &Path) -> Settings {
-    Settings {
+fn settings(dir: &Path) -> HistorySettings {
+    HistorySettings {
         durability: Durability::None,
         retention: Retention::FOREVER,
         directs: Retention::FOREVER,
@@ -33,12 +33,12 @@ fn settings(dir: &Path) -> Settings {
         },
         // Skips every fourth number.
         numbering: |head| if head % 4 == 3 { head + 2 } else { head + 1 },
-        ..Settings::new(dir)
+        ..HistorySettings::new(dir)
     }
 }
 
 impl Caller {
-    fn start(settings: Settings) -> Self {
+    fn start(settings: HistorySettings) -> Self {
         let (sender, outcomes) = mpsc::channel();
         let history = History::start(settings, Arc::new(move |batch| drop(sender.send(batch)))).unwrap();
         Self { history, outcomes }
@@ -70,7 +70,7 @@ impl Caller {
         self.next()
     }
 
-    fn answer(&self, ask: Ask) -> Answer {
+    fn answer(&self, ask: Query) -> Answer {
         self.history.ask(ask, ()).unwrap();
         match self.next() {
             Outcome::Answered { answer, .. } => answer,
@@ -79,7 +79,7 @@ impl Caller {
     }
 
     fn head(&self, log: &LogId) -> LogHead {
-        let answer = self.answer(Ask::Head(log.clone()));
+        let answer = self.answer(Query::Head(log.clone()));
         let Answer::Head { head, .. } = answer else {
             panic!("{answer:?}")
         };
@@ -88,10 +88,15 @@ impl Caller {
 
     /// Moves ann's read marker; where it stands then, and how much is unread.
     fn mark(&self, log: &LogId, seq: Seq) -> (Seq, u64) {
-        let (log, user, bearer) = (log.clone(), user("ann"), Bearer::Name);
-        let ask = Ask::Mark { log, user, seq, bearer };
+        let (log, user, credential) = (log.clone(), user("ann"), Credential::Name);
+        let ask = Query::AdvanceMarker {
+            log,
+            user,
+            seq,
+            credential,
+        };
         let answer = self.answer(ask);
-        let Answer::Marked { seq, unread, .. } = answer else {
+        let Answer::ReadMarker { seq, unread, .. } = answer else {
             panic!("{answer:?}")
         };
         (seq, unread)
@@ -102,8 +107,8 @@ impl Caller {
         let (log, ann) = (|| log.clone(), || user("ann"));
         let head = self.head(&log());
         let mut asks = vec![
-            Ask::Head(log()),
-            Ask::MarkOf {
+            Query::Head(log()),
+            Query::ReadMarker {
                 log: log(),
                 user: ann(),
             },
@@ -116,7 +121,7 @@ impl Caller {
                 Window::Range(seq, seq + 4),
             ];
             for limit in [1, 3, 100] {
-                let pages = windows.map(|window| Ask::Page {
+                let pages = windows.map(|window| Query::Page {
                     log: log(),
                     window,
                     limit,
@@ -126,7 +131,7 @@ impl Caller {
             let epoch = head.epoch;
             let position = Since::Position(crate::chat::Position { epoch, seq });
             for since in [position, Since::Last(seq as u32), Since::Now] {
-                asks.push(Ask::Resume {
+                asks.push(Query::Resume {
                     log: log(),
                     user: ann(),
                     since,
@@ -134,35 +139,35 @@ impl Caller {
                     limit: 5,
                 });
             }
-            asks.push(Ask::Search {
+            asks.push(Query::Search {
                 log: log(),
                 text: "message".into(),
                 before: Some(seq),
                 limit: 100,
             });
-            asks.push(Ask::Direct {
+            asks.push(Query::Direct {
                 user: ann(),
-                bearer: Bearer::Name,
+                credential: Credential::Name,
                 peer: user("bob"),
                 after: seq,
             });
-            asks.push(Ask::Changed {
+            asks.push(Query::Changed {
                 user: ann(),
-                bearer: Bearer::Name,
+                credential: Credential::Name,
                 since: 1_700_000_000_000 + seq,
                 after: None,
             });
         }
         for known in [vec![], vec![user("bob")]] {
-            let bearer = Bearer::Name;
-            asks.push(Ask::Conversations {
+            let credential = Credential::Name;
+            asks.push(Query::Conversations {
                 user: ann(),
-                which: Which::Mail { bearer, known },
+                filter: ConversationFilter::Inbox { credential, known },
             });
         }
-        asks.push(Ask::Conversations {
+        asks.push(Query::Conversations {
             user: ann(),
-            which: Which::Unread,
+            filter: ConversationFilter::Unread,
         });
         let mut answers: Vec<_> = asks.into_iter().map(|ask| self.answer(ask)).collect();
         for answer in &mut answers {
@@ -213,7 +218,7 @@ fn fill_holes(dir: &Path, log: &LogId) {
         ..before
     };
     let other = |log: &mut LogRow, seq: Seq| {
-        let entry = Entry {
+        let entry = NewEntry {
             user: String::new(),
             sender: None,
             session: 0,
@@ -229,7 +234,7 @@ fn fill_holes(dir: &Path, log: &LogId) {
             let seq = log.head + 1;
             rows.push((log.id, other(&mut log, seq)));
         }
-        let entry = Entry {
+        let entry = NewEntry {
             user: message.user,
             sender: message.sender,
             session: message.session,
@@ -298,7 +303,7 @@ fn retention_counts_messages_and_deletes_other_entries_with_them() {
     drop(filled(dir.path()));
     let [lobby, _] = logs();
     fill_holes(dir.path(), &lobby);
-    let caller = Caller::start(Settings {
+    let caller = Caller::start(HistorySettings {
         retention: Retention {
             messages: Some(7),
             ..Retention::FOREVER
@@ -307,7 +312,7 @@ fn retention_counts_messages_and_deletes_other_entries_with_them() {
         ..settings(dir.path())
     });
     let page = || {
-        let ask = Ask::Page {
+        let ask = Query::Page {
             log: lobby.clone(),
             window: Window::Newest,
             limit: 100,
@@ -361,7 +366,7 @@ fn another_entry_that_is_missing_breaks_the_chain() {
     let damages = tools::check(dir.path()).unwrap().damages;
     assert_eq!(damages, ["room \"lobby\": messages 8 to 8 are missing"]);
     let caller = Caller::start(settings(dir.path()));
-    let ask = Ask::Page {
+    let ask = Query::Page {
         log: lobby,
         window: Window::After(4),
         limit: 9,

@@ -13,14 +13,14 @@ use super::{
     files,
     idempotency::{BLOCK, Known, LiveKeys, Tables},
     log::LogId,
-    memory::Memory,
-    messages::{self, Entry, MessageRow},
+    messages::{self, MessageRow, NewEntry},
     names,
     outcome::{Answer, Claim},
     read_markers,
-    request::{Append, Ask, Bearer, NameKey},
+    request::{Append, Credential, NameKey, Query},
     rows::LogRow,
     shared::Write,
+    table_cache::TableCache,
 };
 use crate::{
     chat::{Position, Seq, UserId, UserName},
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A new row of table `message`, and the id of its log.
-type Fresh<'m> = (u32, MessageRow<&'m str>);
+type NewRow<'m> = (u32, MessageRow<&'m str>);
 
 /// What numbering adds to an entry. On one machine this program numbers entries; in a cluster the shared log does.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub(crate) struct Numbered {
 pub(crate) struct Transaction<'w> {
     pub(crate) db: &'w Connection,
     pub(crate) file: &'w Path,
-    pub(crate) memory: &'w mut Memory,
+    pub(crate) cache: &'w mut TableCache,
     pub(crate) quarantine: &'w HashMap<LogId, StoreFault>,
     /// Logs with new messages.
     touched: foldhash::HashMap<u32, LogId>,
@@ -59,7 +59,7 @@ impl<'w> Transaction<'w> {
     pub(crate) fn new(
         db: &'w Connection,
         file: &'w Path,
-        memory: &'w mut Memory,
+        cache: &'w mut TableCache,
         quarantine: &'w HashMap<LogId, StoreFault>,
         claims: &'w Claims,
         numbering: fn(Seq) -> Seq,
@@ -68,7 +68,7 @@ impl<'w> Transaction<'w> {
         Self {
             db,
             file,
-            memory,
+            cache,
             quarantine,
             touched: Default::default(),
             wrote: false,
@@ -81,27 +81,35 @@ impl<'w> Transaction<'w> {
 
     /// Applies requests and adds the plan of each.
     pub(crate) fn take<T>(&mut self, writes: &[Write<T>], plans: &mut Vec<Plan>) -> Result<(), Failure> {
-        let mut fresh = Vec::with_capacity(writes.len());
+        let mut rows = Vec::with_capacity(writes.len());
         for write in writes {
-            plans.push(self.plan(write, &mut fresh)?);
+            plans.push(self.plan(write, &mut rows)?);
         }
-        self.insert(&mut fresh)
+        self.insert(&mut rows)
     }
 
-    fn plan<'b, T>(&mut self, write: &'b Write<T>, fresh: &mut Vec<Fresh<'b>>) -> Result<Plan, Failure> {
+    fn plan<'b, T>(&mut self, write: &'b Write<T>, rows: &mut Vec<NewRow<'b>>) -> Result<Plan, Failure> {
         match write {
-            Write::Append(append) => self.append(append, fresh),
-            Write::Ask(Ask::Mark { log, user, seq, bearer }, _) => self.mark(log, user, *seq, *bearer),
-            Write::Ask(Ask::Claim { name, key }, _) => self.claim(name, key),
-            Write::Ask(
-                Ask::Head(_)
-                | Ask::Page { .. }
-                | Ask::Search { .. }
-                | Ask::MarkOf { .. }
-                | Ask::Resume { .. }
-                | Ask::Conversations { .. }
-                | Ask::Direct { .. }
-                | Ask::Changed { .. },
+            Write::Append(append) => self.append(append, rows),
+            Write::Query(
+                Query::AdvanceMarker {
+                    log,
+                    user,
+                    seq,
+                    credential,
+                },
+                _,
+            ) => self.mark(log, user, *seq, *credential),
+            Write::Query(Query::Claim { name, key }, _) => self.claim(name, key),
+            Write::Query(
+                Query::Head(_)
+                | Query::Page { .. }
+                | Query::Search { .. }
+                | Query::ReadMarker { .. }
+                | Query::Resume { .. }
+                | Query::Conversations { .. }
+                | Query::Direct { .. }
+                | Query::Changed { .. },
                 _,
             ) => Ok(Plan::Fault(StoreFault::Refused {
                 seen: "the writer does not read".to_owned(),
@@ -109,7 +117,7 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    fn append<'b, T>(&mut self, append: &'b Append<T>, fresh: &mut Vec<Fresh<'b>>) -> Result<Plan, Failure> {
+    fn append<'b, T>(&mut self, append: &'b Append<T>, rows: &mut Vec<NewRow<'b>>) -> Result<Plan, Failure> {
         if !self.quarantine.is_empty()
             && let Some(why) = self.quarantine.get(&append.log)
         {
@@ -137,7 +145,7 @@ impl<'w> Transaction<'w> {
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
         let at = append.at;
-        self.apply(append, Numbered { seq, at, epoch }, fresh)
+        self.apply(append, Numbered { seq, at, epoch }, rows)
     }
 
     /// Appends a message to its log. The plan depends on the entries applied before it, on its number, and on the log time of the
@@ -146,7 +154,7 @@ impl<'w> Transaction<'w> {
         &mut self,
         append: &'b Append<T>,
         numbered: Numbered,
-        fresh: &mut Vec<Fresh<'b>>,
+        rows: &mut Vec<NewRow<'b>>,
     ) -> Result<Plan, Failure> {
         let (db, file, live) = (self.db, self.file, self.live);
         let tables = Tables { db, file };
@@ -155,9 +163,9 @@ impl<'w> Transaction<'w> {
             Ok(None) => self.begin_log(&append.log, numbered.epoch)?,
             Err(why) => return Ok(Plan::Fault(why)),
         }
-        let Memory { heads, keys } = &mut *self.memory;
+        let TableCache { heads, keys } = &mut *self.cache;
         let Some(row) = heads.get(&append.log) else {
-            return Ok(Plan::Fault(StoreFault::Stopping)); // it was found, or has begun
+            return Ok(Plan::Fault(StoreFault::Stopping)); // unreachable: the row is in the cache
         };
         let (seq, at) = (numbered.seq, numbered.at.max(row.at));
         let mut fingerprint = None;
@@ -171,9 +179,9 @@ impl<'w> Transaction<'w> {
             }
         }
         let Some(row) = heads.get_mut(&append.log) else {
-            return Ok(Plan::Fault(StoreFault::Stopping)); // as before
+            return Ok(Plan::Fault(StoreFault::Stopping)); // unreachable, as above
         };
-        let entry = Entry {
+        let entry = NewEntry {
             user: append.message.from.as_str(),
             sender: append.message.user.stored_beside(&append.message.from),
             session: append.message.tag.0,
@@ -188,7 +196,7 @@ impl<'w> Transaction<'w> {
             ended.map_err(|why| of_log(&append.log, why))?;
         }
         let (id, epoch) = (row.id, row.epoch);
-        fresh.push((id, message));
+        rows.push((id, message));
         self.touched.entry(id).or_insert_with(|| append.log.clone());
         let position = Position { epoch, seq };
         Ok(Plan::Commit { position, prev, at })
@@ -196,12 +204,12 @@ impl<'w> Transaction<'w> {
 
     /// The row of a log, if the log exists.
     fn row(&mut self, log: &LogId) -> Result<Option<&LogRow>, StoreFault> {
-        if !self.memory.heads.contains_key(log)
+        if !self.cache.heads.contains_key(log)
             && let Some(row) = LogRow::find(self.db, self.file, log)?
         {
-            self.memory.heads.insert(log.clone(), row);
+            self.cache.heads.insert(log.clone(), row);
         }
-        Ok(self.memory.heads.get(log))
+        Ok(self.cache.heads.get(log))
     }
 
     fn begin_log(&mut self, log: &LogId, epoch: u64) -> Result<(), Failure> {
@@ -218,15 +226,15 @@ impl<'w> Transaction<'w> {
             last: 0,
         };
         row.insert(self.db).map_err(|why| in_log(self.file, log, &why))?;
-        self.memory.heads.insert(log.clone(), row);
+        self.cache.heads.insert(log.clone(), row);
         self.wrote = true;
         Ok(())
     }
 
-    fn mark(&mut self, log: &LogId, user: &UserId, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
+    fn mark(&mut self, log: &LogId, user: &UserId, seq: Seq, credential: Credential) -> Result<Plan, Failure> {
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
-        if bearer == Bearer::Name && names::has_key(self.db, user).map_err(whole)? {
-            return Ok(Plan::Marked);
+        if credential == Credential::Name && names::has_key(self.db, user).map_err(whole)? {
+            return Ok(Plan::MarkerAdvanced);
         }
         let found = match self.row(log) {
             Ok(row) => row.cloned(),
@@ -236,14 +244,14 @@ impl<'w> Transaction<'w> {
         if let Some(row) = found {
             self.wrote |= read_markers::advance(self.db, &row, user, seq).map_err(whole)?;
         }
-        Ok(Plan::Marked)
+        Ok(Plan::MarkerAdvanced)
     }
 
     fn claim(&mut self, name: &UserName, key: &NameKey) -> Result<Plan, Failure> {
         let claimed = self.claims.count() + self.claimed.len();
         match names::claim(self.db, self.file, name, key, claimed) {
             Ok(claim) => {
-                if claim == Claim::First {
+                if claim == Claim::New {
                     self.wrote = true;
                     self.claimed.push(name.clone());
                 }
@@ -256,9 +264,9 @@ impl<'w> Transaction<'w> {
     }
 
     /// Writes new messages one log at a time, so that an error shows which log is damaged.
-    fn insert(&self, fresh: &mut [Fresh<'_>]) -> Result<(), Failure> {
-        fresh.sort_by_key(|(log, _)| *log);
-        for messages in fresh.chunk_by(|(one, _), (next, _)| one == next) {
+    fn insert(&self, rows: &mut [NewRow<'_>]) -> Result<(), Failure> {
+        rows.sort_by_key(|(log, _)| *log);
+        for messages in rows.chunk_by(|(one, _), (next, _)| one == next) {
             if let Err(why) = messages::write_messages(self.db, messages) {
                 let log = messages.first().and_then(|(log, _)| self.touched.get(log));
                 return Err(log.map_or_else(
@@ -274,7 +282,7 @@ impl<'w> Transaction<'w> {
     pub(crate) fn settle(&self) -> Result<Vec<(u32, Seq)>, Failure> {
         let mut touched = Vec::with_capacity(self.touched.len());
         for (id, log) in &self.touched {
-            if let Some(row) = self.memory.heads.get(log) {
+            if let Some(row) = self.cache.heads.get(log) {
                 row.update(self.db)
                     .map_err(|why| Failure::Whole(Box::new(fault(self.file, &why))))?;
                 touched.push((*id, row.head));
@@ -298,7 +306,7 @@ pub(crate) enum Plan {
     Conflict,
     Answer(Answer),
     /// The marker has moved; a reader counts the unread messages.
-    Marked,
+    MarkerAdvanced,
     Fault(StoreFault),
 }
 

@@ -20,16 +20,16 @@ use super::{
     files::Files,
     idempotency::LiveKeys,
     log::LogId,
-    memory::Memory,
     outcome::Outcome,
     presence::Presence,
     recovery::Opened,
-    request::Ask,
+    request::Query,
     retention::Rounds,
-    settings::Settings,
+    settings::HistorySettings,
     shared::{Deliver, Shared, Write},
     stats::bump,
     store_row::count_commit,
+    table_cache::TableCache,
     transaction::{Failure, Plan, Transaction},
 };
 use crate::{chat::Seq, limits, lock::FileLock, observe::Ageing};
@@ -38,12 +38,12 @@ pub(crate) struct Writer<T> {
     shared: Arc<Shared<T>>,
     deliver: Arc<dyn Deliver<T>>,
     files: Files,
-    settings: Settings,
+    settings: HistorySettings,
     db: Connection,
     marker: Option<CommitMarker>,
     store: u64,
     commits: u64,
-    memory: Memory,
+    cache: TableCache,
     /// Logs in which a commit found damage. They stay read-only until the next start.
     quarantine: HashMap<LogId, StoreFault>,
     presence: Presence,
@@ -60,7 +60,7 @@ impl<T: Send + 'static> Writer<T> {
         shared: Arc<Shared<T>>,
         deliver: Arc<dyn Deliver<T>>,
         files: Files,
-        settings: Settings,
+        settings: HistorySettings,
         opened: Opened,
     ) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl<T: Send + 'static> Writer<T> {
             marker: Some(opened.marker),
             store: opened.store,
             commits: opened.commits,
-            memory: Memory::default(),
+            cache: TableCache::default(),
             quarantine: HashMap::new(),
             marker_failed: false,
             _lock: opened.lock,
@@ -86,10 +86,10 @@ impl<T: Send + 'static> Writer<T> {
     /// Runs until the queue is closed and empty, and leaves a cleanly stopped store.
     pub(crate) fn run(mut self) {
         let mut batch = Vec::with_capacity(limits::HISTORY_BATCH);
-        let mut looked = Instant::now();
+        let mut checked = Instant::now();
         let mut failing = false;
         loop {
-            gather(&self.shared, &mut batch);
+            take_waiting(&self.shared, &mut batch);
             if batch.is_empty() && self.shared.writes.is_closed() {
                 break;
             }
@@ -99,8 +99,8 @@ impl<T: Send + 'static> Writer<T> {
                 failing = !self.commit(&mut batch, probe);
                 self.checkpoint();
             }
-            if looked.elapsed() >= DISK_LOOK {
-                looked = Instant::now();
+            if checked.elapsed() >= DISK_CHECK {
+                checked = Instant::now();
                 // The check also runs while there are no messages.
                 if !failing && let Err(fault) = self.presence.check() {
                     failing = true;
@@ -111,12 +111,12 @@ impl<T: Send + 'static> Writer<T> {
                     .stats
                     .disk_bytes
                     .store(self.files.bytes(), Ordering::Relaxed);
-                self.look_at_log();
+                self.check_wal();
             }
             let rest = if failing {
                 limits::HISTORY_PROBE
             } else {
-                self.retention.rest().min(DISK_LOOK)
+                self.retention.rest().min(DISK_CHECK)
             };
             if !rest.is_zero() {
                 batch.extend(self.shared.writes.wait(rest));
@@ -138,7 +138,7 @@ impl<T: Send + 'static> Writer<T> {
                 Err(Failure::In(log, fault)) => {
                     tracing::error!(%log, %fault, "the log is out of service until the next start");
                     self.shared.found(&fault, "a commit found damage");
-                    self.memory.forget();
+                    self.cache.forget();
                     self.quarantine.insert(log, *fault);
                 }
                 Err(Failure::Whole(fault)) => break Err(*fault),
@@ -151,7 +151,7 @@ impl<T: Send + 'static> Writer<T> {
                 self.commits += 1;
                 self.confirm();
                 for (log, _) in &touched {
-                    self.shared.fresh.note(*log);
+                    self.shared.unindexed.note(*log);
                 }
                 // The file may have disappeared during the commit, and an acknowledged message must be in it.
                 self.presence.check()?;
@@ -169,14 +169,14 @@ impl<T: Send + 'static> Writer<T> {
             }
             Err(fault) => {
                 bump(&stats.failed_commits, 1);
-                self.memory.forget();
+                self.cache.forget();
                 self.retention.commit_failed();
                 tracing::error!(%fault, "a commit failed");
                 self.shared.faults.writer(Some(fault.clone()));
                 (batch.iter().map(|_| Plan::Fault(fault.clone())).collect(), false)
             }
         };
-        for fault in self.memory.keys.take_damage() {
+        for fault in self.cache.keys.take_damage() {
             self.shared.found(&fault, "idempotency keys are damaged");
         }
         let mut outcomes = Vec::with_capacity(batch.len());
@@ -191,7 +191,7 @@ impl<T: Send + 'static> Writer<T> {
     }
 
     /// Runs one transaction, including requests that arrive while it is filled. Returns the touched logs, or `None` if it wrote nothing.
-    #[allow(clippy::type_complexity)] // said here once
+    #[allow(clippy::type_complexity)] // used only here
     fn transact(
         &mut self,
         batch: &mut Vec<Write<T>>,
@@ -200,14 +200,14 @@ impl<T: Send + 'static> Writer<T> {
         let db = &self.db;
         let file = self.files.database.as_path();
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(file, &why)));
-        self.memory.make_room();
+        self.cache.evict();
         let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
         let now = self.ageing.now(&self.settings.clocks);
         let mut work = Transaction::new(
             db,
             file,
-            &mut self.memory,
+            &mut self.cache,
             &self.quarantine,
             &self.shared.claims,
             self.settings.numbering,
@@ -216,13 +216,13 @@ impl<T: Send + 'static> Writer<T> {
         let mut plans = Vec::with_capacity(batch.len());
         loop {
             work.take(batch.get(plans.len()..).unwrap_or_default(), &mut plans)?;
-            if !gather_more(&self.shared, batch, begun) {
+            if !take_arriving(&self.shared, batch, begun) {
                 break;
             }
         }
         let mut touched = work.settle()?;
         let claimed = std::mem::take(&mut work.claimed);
-        let mut wrote = probe || work.wrote || !touched.is_empty() || work.memory.keys.has_damage();
+        let mut wrote = probe || work.wrote || !touched.is_empty() || work.cache.keys.has_damage();
         let changed = self
             .shared
             .retention
@@ -231,10 +231,10 @@ impl<T: Send + 'static> Writer<T> {
             .take();
         if let Some(retention) = changed {
             (self.settings.retention, self.settings.directs) = (retention, retention);
-            self.retention.look_again();
+            self.retention.restart();
         }
         // Retention shares the transaction, so it needs no sync of its own.
-        match self.retention.step(db, file, &self.settings, now, &mut self.memory) {
+        match self.retention.step(db, file, &self.settings, now, &mut self.cache) {
             Ok(slice) => {
                 wrote |= slice.wrote;
                 touched.extend(slice.touched);
@@ -269,14 +269,14 @@ impl<T: Send + 'static> Writer<T> {
         match marker.confirm(self.commits) {
             Ok(()) if self.marker_failed => {
                 self.marker_failed = false;
-                self.shared.faults.beside(None);
+                self.shared.faults.degraded(None);
             }
             Ok(()) => {}
             Err(why) => {
                 self.marker_failed = true;
                 let fault = io_fault(&self.files.head, &why);
                 tracing::error!(%fault, "the commit marker was not written");
-                self.shared.faults.beside(Some(fault));
+                self.shared.faults.degraded(Some(fault));
             }
         }
     }
@@ -302,31 +302,31 @@ impl<T: Send + 'static> Writer<T> {
                 bump(&stats.failed, 1);
                 Some(Outcome::Failed { append, why })
             }
-            (Write::Ask(_, ticket), Plan::Answer(answer)) => Some(Outcome::Answered { ticket, answer }),
-            (Write::Ask(ask, ticket), Plan::Fault(why)) => {
+            (Write::Query(_, ticket), Plan::Answer(answer)) => Some(Outcome::Answered { ticket, answer }),
+            (Write::Query(query, ticket), Plan::Fault(why)) => {
                 bump(&stats.unanswered, 1);
-                Some(Outcome::Unanswered { ticket, ask, why })
+                Some(Outcome::Unanswered { ticket, query, why })
             }
-            (Write::Ask(ask, ticket), Plan::Marked) => {
-                let count = match ask {
-                    Ask::Mark { log, user, .. } => Ask::MarkOf { log, user },
+            (Write::Query(query, ticket), Plan::MarkerAdvanced) => {
+                let count = match query {
+                    Query::AdvanceMarker { log, user, .. } => Query::ReadMarker { log, user },
                     other => other,
                 };
-                self.shared.reads.push((count, ticket)).err().map(|(ask, ticket)| {
+                self.shared.reads.push((count, ticket)).err().map(|(query, ticket)| {
                     bump(&stats.unanswered, 1);
-                    let seen = format!("the position is kept; {} questions wait already", limits::HISTORY_ASKS);
+                    let seen = format!("the marker has moved; {} queries wait already", limits::HISTORY_QUERIES);
                     let why = StoreFault::Refused { seen };
-                    Outcome::Unanswered { ticket, ask, why }
+                    Outcome::Unanswered { ticket, query, why }
                 })
             }
             // Each plan belongs to its write, so these pairs do not occur.
-            (Write::Append(append), Plan::Answer(_) | Plan::Marked) => Some(Outcome::Failed {
+            (Write::Append(append), Plan::Answer(_) | Plan::MarkerAdvanced) => Some(Outcome::Failed {
                 append,
                 why: StoreFault::Stopping,
             }),
-            (Write::Ask(ask, ticket), Plan::Commit { .. } | Plan::Duplicate { .. } | Plan::Conflict) => {
+            (Write::Query(query, ticket), Plan::Commit { .. } | Plan::Duplicate { .. } | Plan::Conflict) => {
                 let why = StoreFault::Stopping;
-                Some(Outcome::Unanswered { ticket, ask, why })
+                Some(Outcome::Unanswered { ticket, query, why })
             }
         }
     }
@@ -336,9 +336,9 @@ impl<T: Send + 'static> Writer<T> {
         self.checkpointed(copied);
     }
 
-    fn look_at_log(&mut self) {
+    fn check_wal(&mut self) {
         let bytes = self.files.wal_bytes();
-        let copied = self.checkpointer.look_again(&self.db, bytes);
+        let copied = self.checkpointer.retry(&self.db, bytes);
         let stats = &self.shared.stats;
         stats.wal_bytes.store(bytes, Ordering::Relaxed);
         let held = self.checkpointer.log_held().as_secs();
@@ -355,10 +355,10 @@ impl<T: Send + 'static> Writer<T> {
                     && let Some(marker) = &mut self.marker
                     && let Err(why) = marker.checkpointed(self.commits)
                 {
-                    self.shared.faults.beside(Some(io_fault(&self.files.head, &why)));
+                    self.shared.faults.degraded(Some(io_fault(&self.files.head, &why)));
                 }
             }
-            Err(why) => self.shared.faults.beside(Some(fault(&self.files.database, &why))),
+            Err(why) => self.shared.faults.degraded(Some(fault(&self.files.database, &why))),
         }
     }
 
@@ -382,7 +382,7 @@ impl<T: Send + 'static> Writer<T> {
 }
 
 /// Adds the waiting requests to a batch, up to its bound. Returns whether there were any.
-fn gather<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
+fn take_waiting<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
     let before = batch.len();
     while batch.len() < limits::HISTORY_BATCH
         && let Some(write) = shared.writes.pop()
@@ -394,22 +394,22 @@ fn gather<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
 
 /// Adds requests that are arriving right now, as after the outcomes of a commit: leaving them for the next transaction would cost a
 /// second sync.
-fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant) -> bool {
-    if gather(shared, batch) {
+fn take_arriving<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant) -> bool {
+    if take_waiting(shared, batch) {
         return true;
     }
-    if batch.len() >= limits::HISTORY_BATCH || begun.elapsed() >= GATHER_TIME {
+    if batch.len() >= limits::HISTORY_BATCH || begun.elapsed() >= COALESCE_TIME {
         return false;
     }
-    for _ in 0..GATHER_SPINS {
+    for _ in 0..COALESCE_SPINS {
         std::hint::spin_loop();
     }
-    gather(shared, batch)
+    take_waiting(shared, batch)
 }
 
 /// Interval between measurements of the files' sizes.
-const DISK_LOOK: Duration = Duration::from_secs(1);
+const DISK_CHECK: Duration = Duration::from_secs(1);
 /// A few microseconds; a commit takes hundreds.
-const GATHER_SPINS: u32 = 200;
+const COALESCE_SPINS: u32 = 200;
 /// The longest time that a transaction keeps accepting requests, about one sync on a fast disk.
-const GATHER_TIME: Duration = Duration::from_micros(300);
+const COALESCE_TIME: Duration = Duration::from_micros(300);

@@ -20,14 +20,14 @@ use crate::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum GroupPage {
     /// The users of a group.
     Users,
     /// The list of groups.
     Groups,
 }
 
-impl Page {
+impl GroupPage {
     /// The page at this path.
     pub(super) fn at(path: &str) -> Option<Self> {
         match path {
@@ -41,7 +41,7 @@ impl Page {
         self,
         query: &str,
         shards: &Shards,
-        settings: &action::Settings,
+        settings: &action::ActionSettings,
     ) -> Response<Full<Bytes>> {
         let value = |name| query_value(query.as_bytes(), name).and_then(|value| String::from_utf8(value).ok());
         let body = match self {
@@ -80,7 +80,7 @@ async fn users(
     group: Option<&str>,
     app: Option<&str>,
     shards: &Shards,
-    settings: &action::Settings,
+    settings: &action::ActionSettings,
 ) -> Result<String, Failed> {
     let world = app.map_or(Ok(World::Common), |app| world(app, settings))?;
     let group = group.unwrap_or(action::DEFAULT_GROUP);
@@ -96,7 +96,7 @@ async fn users(
     ))
 }
 
-async fn groups(app: Option<&str>, shards: &Shards, settings: &action::Settings) -> Result<String, Failed> {
+async fn groups(app: Option<&str>, shards: &Shards, settings: &action::ActionSettings) -> Result<String, Failed> {
     let world = world(app.ok_or(BAD_PARAMETERS)?, settings)?;
     let mut groups: BTreeSet<String> = match world {
         World::Common => settings.groups().map(|(group, _)| group.to_owned()).collect(),
@@ -121,7 +121,7 @@ async fn groups(app: Option<&str>, shards: &Shards, settings: &action::Settings)
     Ok(ids(groups.iter().map(String::as_str).take(limits::GROUPS_LISTED)))
 }
 
-fn world(app: &str, settings: &action::Settings) -> Result<World, Failed> {
+fn world(app: &str, settings: &action::ActionSettings) -> Result<World, Failed> {
     app.parse().ok().and_then(|app| settings.world(app)).ok_or(NO_APP)
 }
 

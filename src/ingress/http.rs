@@ -24,10 +24,9 @@ use tokio::{task::spawn_local, time::timeout};
 use super::{
     Listener, Site,
     forwarded::{FORWARDED_FOR, client_address},
-    groups, pages,
-    patience::{Allowed, Over, Patience},
-    proxy,
+    groups, pages, proxy,
     socket::Doorstep,
+    stage_timer::{Expired, StageTimeouts, StageTimer},
 };
 use crate::{
     codec::{self, Client, DIALECTS, DialectId, Handshake, detect::Why},
@@ -79,9 +78,9 @@ impl HttpServer {
         };
         let Some((arriving, peer)) = taken else { return };
         let upgrading: Rc<RefCell<Option<Upgrading>>> = Rc::default();
-        let patience = self.patience(&arriving);
+        let timer = self.stage_timer(&arriving);
         let service = service_fn(|request: Request<Incoming>| {
-            patience.asked();
+            timer.head_complete();
             let (server, local, upgrading) = (&self, &local, &upgrading);
             Box::pin(async move {
                 let page = server.groups_page(&request, local).await;
@@ -90,7 +89,7 @@ impl HttpServer {
             })
         });
         let mut connection = http1::Builder::new()
-            // `Patience` has the timeouts.
+            // `StageTimer` has the timeouts.
             .header_read_timeout(None)
             // A client that shuts down its side after a request, as `nc -N` does, still gets an answer.
             .half_close(true)
@@ -99,22 +98,22 @@ impl HttpServer {
             .serve_connection(
                 Doorstep {
                     arriving,
-                    patience: patience.clone(),
+                    timer: timer.clone(),
                 },
                 service,
             );
         let enough = async {
             tokio::select! {
                 // A drain does not wait for idle keep-alive connections.
-                _ = draining.wait_for(|draining| *draining) => Over::Idle,
-                over = patience.over() => over,
+                _ = draining.wait_for(|draining| *draining) => Expired::Idle,
+                expired = timer.expired() => expired,
             }
         };
         let served = tokio::select! {
             served = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(served),
-            over = enough => match over {
-                Over::Slow => None,
-                Over::Idle => {
+            expired = enough => match expired {
+                Expired::Slow => None,
+                Expired::Idle => {
                     // A connection without a request ends at once; one with a partial request gets a moment.
                     Pin::new(&mut connection).graceful_shutdown();
                     let end = poll_fn(|context| connection.poll_without_shutdown(context));
@@ -146,14 +145,14 @@ impl HttpServer {
         }
     }
 
-    fn patience(&self, arriving: &Arriving) -> Patience {
+    fn stage_timer(&self, arriving: &Arriving) -> StageTimer {
         let http = self.site.http.load();
-        let allowed = Allowed {
+        let timeouts = StageTimeouts {
             head: http.handshake_timeout,
             answer: http.handshake_timeout * limits::ANSWER_TIMEOUTS,
             idle: http.keep_alive,
         };
-        Patience::new(allowed, arriving.silent_for)
+        StageTimer::new(timeouts, arriving.silent_for)
     }
 
     fn answer(
@@ -248,7 +247,7 @@ impl HttpServer {
 
     /// The group pages of document 003, which query the shards.
     async fn groups_page(&self, request: &Request<Incoming>, local: &Local) -> Option<Response<Full<Bytes>>> {
-        let page = groups::Page::at(&single_slashes(request.uri().path()))?;
+        let page = groups::GroupPage::at(&single_slashes(request.uri().path()))?;
         if !self.legacy_pages() || request.method() != Method::GET {
             return None;
         }

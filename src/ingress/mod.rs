@@ -9,9 +9,9 @@ mod forwarded;
 mod groups;
 mod http;
 mod pages;
-mod patience;
 mod proxy;
 mod socket;
+mod stage_timer;
 
 use std::{
     net::SocketAddr,
@@ -39,7 +39,7 @@ pub(crate) struct Site {
     /// Which requests to trust, and their timeouts; changes while the server runs.
     pub(crate) http: ArcSwap<Http>,
     /// Maps the groups of the dialect `action` to rooms.
-    pub(crate) groups: action::Settings,
+    pub(crate) groups: action::ActionSettings,
     /// Whether to serve the pages of the older systems; changes while the server runs.
     pub(crate) legacy_pages: AtomicBool,
     /// True once the server drains.

@@ -30,7 +30,7 @@ pub(super) enum Parsed {
 
 /// Why a connection does not begin with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ProxyFault {
     /// It begins with something else.
     NoHeader,
     /// A line of version 1 that breaks its grammar.
@@ -44,7 +44,7 @@ pub(super) enum Fault {
 }
 
 /// Reads a header at the front of these bytes.
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
     if bytes.is_empty() {
         // Every header has at least this many bytes.
         Ok(Parsed::Partial(SHORTEST_LINE))
@@ -53,12 +53,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
     } else if begins(bytes, LINE) {
         line(bytes)
     } else {
-        Err(Fault::NoHeader)
+        Err(ProxyFault::NoHeader)
     }
 }
 
 /// Reads a header from a socket, and not one byte more.
-pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, Fault> {
+pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, ProxyFault> {
     let mut header = Vec::with_capacity(LINE_BYTES);
     loop {
         let wanted = match parse(&header)? {
@@ -70,7 +70,7 @@ pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, 
             // Peek for the end of the line, then read exactly the line.
             let mut ahead = [0; LINE_BYTES];
             let seen = poll_fn(|context| arriving.poll_peek(context, &mut ahead)).await;
-            let seen = seen.map_err(|_| Fault::Cut)?;
+            let seen = seen.map_err(|_| ProxyFault::Cut)?;
             let line = ahead
                 .iter()
                 .take(seen)
@@ -85,17 +85,17 @@ pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, 
         let mut filled = begin;
         while let Some(missing) = header.get_mut(filled..).filter(|missing| !missing.is_empty()) {
             match poll_fn(|context| arriving.poll_read(context, missing)).await {
-                Ok(0) | Err(_) => return Err(Fault::Cut),
+                Ok(0) | Err(_) => return Err(ProxyFault::Cut),
                 Ok(read) => filled += read,
             }
         }
     }
 }
 
-fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
+fn line(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
     let Some(end) = bytes.iter().take(LINE_BYTES).position(|byte| *byte == b'\n') else {
         if bytes.len() >= LINE_BYTES {
-            return Err(Fault::Long);
+            return Err(ProxyFault::Long);
         }
         // The shortest line first, then byte by byte, since its end is unknown.
         return Ok(Parsed::Partial(SHORTEST_LINE.max(bytes.len() + 1)));
@@ -103,33 +103,35 @@ fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
     let text = bytes
         .get(..end)
         .and_then(|text| text.strip_suffix(b"\r"))
-        .ok_or(Fault::BadLine)?;
-    let text = std::str::from_utf8(text).map_err(|_| Fault::BadLine)?;
+        .ok_or(ProxyFault::BadLine)?;
+    let text = std::str::from_utf8(text).map_err(|_| ProxyFault::BadLine)?;
     let mut words = text.split(' ').skip(1);
     let client = match words.next() {
         // The specification says to ignore the rest.
         Some("UNKNOWN") => None,
         Some("TCP4") => Some(addresses::<Ipv4Addr>(words)?),
         Some("TCP6") => Some(addresses::<Ipv6Addr>(words)?),
-        Some(_) | None => return Err(Fault::BadLine),
+        Some(_) | None => return Err(ProxyFault::BadLine),
     };
     Ok(Parsed::Header { client, bytes: end + 1 })
 }
 
 /// Source, destination and their ports, and nothing more.
-fn addresses<'a, A: FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a str>) -> Result<SocketAddr, Fault> {
+fn addresses<'a, A: FromStr + Into<IpAddr>>(
+    mut words: impl Iterator<Item = &'a str>,
+) -> Result<SocketAddr, ProxyFault> {
     let mut address = || {
         words
             .next()
             .and_then(|word| word.parse::<A>().ok())
-            .ok_or(Fault::BadLine)
+            .ok_or(ProxyFault::BadLine)
     };
     let (source, _destination) = (address()?, address()?);
-    let mut port = || words.next().and_then(port).ok_or(Fault::BadLine);
+    let mut port = || words.next().and_then(port).ok_or(ProxyFault::BadLine);
     let (source_port, _destination_port) = (port()?, port()?);
     match words.next() {
         None => Ok(SocketAddr::new(source.into(), source_port)),
-        Some(_) => Err(Fault::BadLine),
+        Some(_) => Err(ProxyFault::BadLine),
     }
 }
 
@@ -139,7 +141,7 @@ fn port(word: &str) -> Option<u16> {
     word.parse().ok().filter(|_| plain)
 }
 
-fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
+fn binary(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
     let Some(head) = bytes.first_chunk::<BINARY_HEAD>() else {
         return Ok(Parsed::Partial(BINARY_HEAD));
     };
@@ -148,7 +150,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
     let own = match command {
         0x20 => true,
         0x21 => false,
-        _ => return Err(Fault::BadBinary),
+        _ => return Err(ProxyFault::BadBinary),
     };
     // Family in the upper half, transport in the lower; those of a TCP proxy.
     let least = match family {
@@ -156,14 +158,14 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
         0x11 => 12,
         0x21 => 36,
         0x31 => 216,
-        _ => return Err(Fault::BadBinary),
+        _ => return Err(ProxyFault::BadBinary),
     };
     // A connection of the proxy itself need not have addresses.
     if length < least && !own {
-        return Err(Fault::BadBinary);
+        return Err(ProxyFault::BadBinary);
     }
     if length > limits::PROXY_HEADER_BYTES - BINARY_HEAD {
-        return Err(Fault::Long);
+        return Err(ProxyFault::Long);
     }
     let Some(rest) = bytes.get(BINARY_HEAD..BINARY_HEAD + length) else {
         return Ok(Parsed::Partial(BINARY_HEAD + length));
@@ -196,7 +198,7 @@ fn begins(bytes: &[u8], mark: &[u8]) -> bool {
     bytes.get(..common) == mark.get(..common)
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ProxyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoHeader => "it does not begin with the PROXY protocol",
@@ -223,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    fn client(bytes: &[u8]) -> Result<Option<String>, Fault> {
+    fn client(bytes: &[u8]) -> Result<Option<String>, ProxyFault> {
         match parse(bytes)? {
             Parsed::Header { client, bytes: taken } => {
                 assert!(taken <= bytes.len());
@@ -278,12 +280,12 @@ mod tests {
             "PROXY unknown\r\n",
             "PROXY \r\n",
         ] {
-            assert_eq!(client(line.as_bytes()), Err(Fault::BadLine), "{line:?}");
+            assert_eq!(client(line.as_bytes()), Err(ProxyFault::BadLine), "{line:?}");
         }
-        assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Err(Fault::NoHeader));
-        assert_eq!(parse(b"proxy TCP4"), Err(Fault::NoHeader));
+        assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Err(ProxyFault::NoHeader));
+        assert_eq!(parse(b"proxy TCP4"), Err(ProxyFault::NoHeader));
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
-        assert_eq!(parse(long.as_bytes()), Err(Fault::Long));
+        assert_eq!(parse(long.as_bytes()), Err(ProxyFault::Long));
     }
 
     #[test]
@@ -310,13 +312,13 @@ mod tests {
     #[test]
     fn headers_of_version_2_that_are_wrong_are_refused() {
         for (command, family, rest, fault) in [
-            (0x11, 0x11, vec![0; 12], Fault::BadBinary),
-            (0x22, 0x11, vec![0; 12], Fault::BadBinary),
-            (0x21, 0x12, vec![0; 12], Fault::BadBinary),
-            (0x21, 0x41, vec![0; 12], Fault::BadBinary),
-            (0x21, 0x11, vec![0; 11], Fault::BadBinary),
-            (0x21, 0x21, vec![0; 35], Fault::BadBinary),
-            (0x21, 0x11, vec![0; limits::PROXY_HEADER_BYTES], Fault::Long),
+            (0x11, 0x11, vec![0; 12], ProxyFault::BadBinary),
+            (0x22, 0x11, vec![0; 12], ProxyFault::BadBinary),
+            (0x21, 0x12, vec![0; 12], ProxyFault::BadBinary),
+            (0x21, 0x41, vec![0; 12], ProxyFault::BadBinary),
+            (0x21, 0x11, vec![0; 11], ProxyFault::BadBinary),
+            (0x21, 0x21, vec![0; 35], ProxyFault::BadBinary),
+            (0x21, 0x11, vec![0; limits::PROXY_HEADER_BYTES], ProxyFault::Long),
         ] {
             assert_eq!(parse(&version_2(command, family, &rest)), Err(fault));
         }

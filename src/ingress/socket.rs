@@ -1,4 +1,4 @@
-//! The socket of a new connection as hyper reads and writes it; it reports progress to [`Patience`].
+//! The socket of a new connection as hyper reads and writes it; it reports progress to [`StageTimer`].
 
 use std::{
     io::{self, IoSlice},
@@ -8,12 +8,12 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::patience::Patience;
+use super::stage_timer::StageTimer;
 use crate::{limits, shard::Arriving};
 
 pub(super) struct Doorstep {
     pub(super) arriving: Arriving,
-    pub(super) patience: Patience,
+    pub(super) timer: StageTimer,
 }
 
 impl Read for Doorstep {
@@ -30,7 +30,7 @@ impl Read for Doorstep {
         };
         let read = ready!(self.arriving.poll_read(context, room))?;
         if let Some(read) = bytes.get(..read).filter(|read| !read.is_empty()) {
-            self.patience.heard();
+            self.timer.bytes_arrived();
             buffer.put_slice(read);
         }
         Poll::Ready(Ok(()))
@@ -44,7 +44,7 @@ impl Write for Doorstep {
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper asks for it when its own buffer is empty.
-        self.patience.flushed();
+        self.timer.flushed();
         Poll::Ready(Ok(()))
     }
 
@@ -63,7 +63,7 @@ impl Write for Doorstep {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.arriving.poll_write(context, buffers))?;
-        self.patience.wrote();
+        self.timer.bytes_written();
         Poll::Ready(Ok(written))
     }
 }

@@ -81,14 +81,14 @@ mod tests {
     use crate::{
         config::Config,
         server::settings,
-        shard::{Settings, Shards, ToShard},
+        shard::{ShardSettings, Shards, ToShard},
     };
 
     #[test]
     fn telling_a_shard_that_has_ended_comes_to_an_end() {
-        let settings = Settings {
+        let settings = ShardSettings {
             inbox_messages: 1,
-            ..Settings::default()
+            ..ShardSettings::default()
         };
         let shards = Shards::new(1, settings, settings::profiles(&Config::default()), 7);
         let soon = Instant::now();

@@ -89,7 +89,7 @@ impl Server {
             .store(config.chat.legacy_pages, Ordering::Relaxed);
         self.shards.settings.message_rate.set(settings::message_rate(config));
         if let Some(history) = &self.history {
-            history.keep(settings::retention(config));
+            history.set_retention(settings::retention(config));
         }
         self.drain_timeout = config.server.drain_timeout;
     }

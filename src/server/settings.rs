@@ -63,9 +63,9 @@ pub(super) fn retention(config: &Config) -> history::Retention {
     }
 }
 
-pub(super) fn store(config: &Config) -> history::Settings {
+pub(super) fn store(config: &Config) -> history::HistorySettings {
     let retention = retention(config);
-    let mut settings = history::Settings::new(&config.server.data);
+    let mut settings = history::HistorySettings::new(&config.server.data);
     settings.durability = config.history.durability;
     settings.retention = retention;
     settings.directs = retention;
@@ -74,11 +74,11 @@ pub(super) fn store(config: &Config) -> history::Settings {
     settings
 }
 
-pub(super) fn shard(config: &Config) -> shard::Settings {
+pub(super) fn shard(config: &Config) -> shard::ShardSettings {
     let (chat, flush) = (&config.chat, &config.flush);
     let rate = SharedRate::default();
     rate.set(message_rate(config));
-    shard::Settings {
+    shard::ShardSettings {
         dialects: Dialects::configured(&DialectSettings {
             action: chat.action(),
             communication_show_ip: chat.communication_show_ip,
@@ -105,6 +105,6 @@ pub(super) fn shard(config: &Config) -> shard::Settings {
         legacy_history: chat.legacy_history_on_join as u32,
         inbox_messages: flush.inbox_messages,
         inflight_bytes: flush.inflight_bytes.0 as usize,
-        ..shard::Settings::default()
+        ..shard::ShardSettings::default()
     }
 }

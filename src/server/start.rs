@@ -21,7 +21,7 @@ use super::{
     supervise::{report_shards, report_store, report_threads},
 };
 use crate::{
-    admin::{AdminListener, AdminThread, Api, StandingRooms},
+    admin::{AdminListener, AdminThread, Api, KeptRooms},
     chat::{ChatMessage, RoomName, ShardId},
     codec::DialectId,
     config::{Config, Listen},
@@ -66,7 +66,7 @@ impl Server {
         let threads = (0..count)
             .map(|number| start_shard(number, config, &shards, &site, history.clone(), message_log.clone()))
             .collect::<Result<Vec<_>, String>>()?;
-        let rooms = StandingRooms::read((!config.server.memory).then_some(config.server.data.as_path()))?;
+        let rooms = KeptRooms::read((!config.server.memory).then_some(config.server.data.as_path()))?;
         rooms.restore(&shards)?;
         let readiness = Readiness::new();
         let descriptors = Descriptors::of_process(count, sockets.len());

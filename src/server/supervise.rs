@@ -100,7 +100,7 @@ mod tests {
         config::Config,
         observe::{Metrics, ServerPhase},
         server::settings,
-        shard::Settings,
+        shard::ShardSettings,
     };
 
     #[tokio::test(start_paused = true)]
@@ -148,9 +148,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn shard_that_does_not_run_makes_the_server_not_ready() {
-        let settings = Settings {
+        let settings = ShardSettings {
             inbox_messages: 2,
-            ..Settings::default()
+            ..ShardSettings::default()
         };
         // No thread empties its inbox.
         let shards = Arc::new(Shards::new(1, settings, settings::profiles(&Config::default()), 7));

@@ -14,7 +14,7 @@ use crate::shard::{
     event::room::RoomEvent,
     owner::Observer,
     room::ring,
-    settings::Settings,
+    settings::ShardSettings,
 };
 use crate::{
     chat::{ChatMessage, Happening, RoomName, SessionId, ShardId, UserId},
@@ -194,9 +194,9 @@ impl Observer for Nobody {
 
 impl<S: Sink> Room<S> {
     pub fn new(sinks: impl IntoIterator<Item = S>) -> Self {
-        let mut settings = Settings {
+        let mut settings = ShardSettings {
             pace: 0.0,
-            ..Settings::default()
+            ..ShardSettings::default()
         };
         // No join events: the benches measure messages.
         settings.rooms.presence_events_max = 0;

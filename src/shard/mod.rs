@@ -40,7 +40,7 @@ mod time;
 
 pub use end::End;
 pub use rate_limit::{MessageRate, SharedRate};
-pub use settings::Settings;
+pub use settings::ShardSettings;
 
 pub(crate) use bus::{
     message::ToShard,

@@ -10,7 +10,7 @@ use crate::{
 
 /// The settings that all shards share.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ShardSettings {
     pub dialects: Dialects,
     /// Which users may enter which rooms.
     pub access: Access,
@@ -47,7 +47,7 @@ pub struct Settings {
     pub retry_spread: Duration,
 }
 
-impl Default for Settings {
+impl Default for ShardSettings {
     fn default() -> Self {
         Self {
             dialects: Dialects::default(),

@@ -187,7 +187,7 @@ fn host<B>(request: &Request<B>) -> Result<Authority, Rejection> {
     let host = single(request.headers(), HOST, "Two Host headers; send one.")?
         .ok_or(bad_request("Host is missing; HTTP/1.1 requires it."))?;
     let host = authority(host.as_bytes()).ok_or(bad_request("Host is not a host name with or without a port."))?;
-    if request.uri().authority().is_some_and(|asked| *asked != host) {
+    if request.uri().authority().is_some_and(|authority| *authority != host) {
         return Err(bad_request("Host differs from the host in the request line."));
     }
     Ok(host)

@@ -64,8 +64,8 @@ impl Origin {
             // The schemes of apps do not lead to a server.
             return false;
         };
-        let asked = host.port_u16().unwrap_or(default);
-        self.host == canonical(host.host()) && self.port.unwrap_or(default) == asked
+        let port = host.port_u16().unwrap_or(default);
+        self.host == canonical(host.host()) && self.port.unwrap_or(default) == port
     }
 }
 
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn mistakes_say_what_was_seen() {
-        for (text, said) in [
+        for (text, sentence) in [
             ("chat.example.org", "has no scheme"),
             ("*", "every page"),
             ("null", "sandboxed"),
@@ -352,7 +352,7 @@ mod tests {
         ] {
             let problem = AllowedOrigin::parse(text).map(|allowed| allowed.to_string());
             assert!(
-                problem.as_ref().is_err_and(|problem| problem.contains(said)),
+                problem.as_ref().is_err_and(|problem| problem.contains(sentence)),
                 "{text}: {problem:?}"
             );
         }

@@ -74,12 +74,12 @@ pub struct FrameReader {
     limits: ReaderLimits,
     ended: bool,
     /// `None` if nothing is unfinished or unread.
-    kept: Option<Box<Kept>>,
+    buffered: Option<Box<Buffered>>,
 }
 
 /// Unfinished and unread input.
 #[derive(Debug, Default)]
-struct Kept {
+struct Buffered {
     /// The beginning of an incomplete head.
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
@@ -129,7 +129,7 @@ impl FrameReader {
         FrameReader {
             limits,
             ended: false,
-            kept: None,
+            buffered: None,
         }
     }
 
@@ -147,29 +147,33 @@ impl FrameReader {
         input: &mut [u8],
         mut sink: impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<Progress, Violation> {
-        if let Some(kept) = self.kept.as_deref_mut().filter(|kept| !kept.unread.is_empty()) {
-            kept.unread.extend_from_slice(input);
+        if let Some(buffered) = self
+            .buffered
+            .as_deref_mut()
+            .filter(|buffered| !buffered.unread.is_empty())
+        {
+            buffered.unread.extend_from_slice(input);
             return self.resume(sink);
         }
         let (progress, read) = self.run(input, &mut sink)?;
         if let (Progress::Paused, Some(rest @ [_, ..])) = (progress, input.get(read..)) {
-            self.kept.get_or_insert_default().unread = rest.to_vec();
+            self.buffered.get_or_insert_default().unread = rest.to_vec();
         }
         Ok(progress)
     }
 
     /// Continues after [`Progress::Paused`] with the buffered bytes.
     pub fn resume(&mut self, mut sink: impl FnMut(Incoming<'_>) -> Flow) -> Result<Progress, Violation> {
-        let Some(kept) = self.kept.as_deref_mut() else {
+        let Some(buffered) = self.buffered.as_deref_mut() else {
             return self.run(&mut [], &mut sink).map(|(done, _)| done);
         };
-        let mut unread = mem::take(&mut kept.unread);
-        let from = mem::take(&mut kept.unread_at);
+        let mut unread = mem::take(&mut buffered.unread);
+        let from = mem::take(&mut buffered.unread_at);
         let (progress, read) = self.run(unread.get_mut(from..).unwrap_or_default(), &mut sink)?;
         if progress == Progress::Paused && from + read < unread.len() {
-            let kept = self.kept.get_or_insert_default();
-            kept.unread = unread;
-            kept.unread_at = from + read;
+            let buffered = self.buffered.get_or_insert_default();
+            buffered.unread = unread;
+            buffered.unread_at = from + read;
         }
         Ok(progress)
     }
@@ -177,15 +181,15 @@ impl FrameReader {
     /// Whether a frame or a fragmented message is incomplete; the caller times it. Bytes that wait because the sink paused do not count,
     /// because they are not the client's fault.
     pub fn is_unfinished(&self) -> bool {
-        self.kept
+        self.buffered
             .as_deref()
-            .is_some_and(|kept| kept.head_bytes > 0 || kept.frame.is_some() || kept.message.is_some())
+            .is_some_and(|buffered| buffered.head_bytes > 0 || buffered.frame.is_some() || buffered.message.is_some())
     }
 
     pub fn buffered_bytes(&self) -> usize {
-        self.kept.as_deref().map_or(0, |kept| {
-            let message = kept.message.as_ref().map_or(0, |message| message.bytes.capacity());
-            size_of::<Kept>() + message + kept.control.capacity() + kept.unread.capacity()
+        self.buffered.as_deref().map_or(0, |buffered| {
+            let message = buffered.message.as_ref().map_or(0, |message| message.bytes.capacity());
+            size_of::<Buffered>() + message + buffered.control.capacity() + buffered.unread.capacity()
         })
     }
 
@@ -201,9 +205,9 @@ impl FrameReader {
                 break Ok(Progress::Closed);
             }
             let rest = input.get_mut(read..).unwrap_or_default();
-            let step = match self.kept.as_deref_mut() {
-                Some(kept) if kept.frame.is_some() => kept.go_on(rest, &self.limits, sink),
-                Some(kept) if kept.head_bytes > 0 => kept.complete_head(rest, &self.limits),
+            let step = match self.buffered.as_deref_mut() {
+                Some(buffered) if buffered.frame.is_some() => buffered.go_on(rest, &self.limits, sink),
+                Some(buffered) if buffered.head_bytes > 0 => buffered.complete_head(rest, &self.limits),
                 Some(_) | None => self.next_frame(rest, sink),
             };
             match step {
@@ -223,8 +227,8 @@ impl FrameReader {
                 }
             }
         };
-        if self.ended || self.kept.as_deref().is_some_and(Kept::is_empty) {
-            self.kept = None;
+        if self.ended || self.buffered.as_deref().is_some_and(Buffered::is_empty) {
+            self.buffered = None;
         }
         outcome.map(|progress| (progress, read))
     }
@@ -236,10 +240,12 @@ impl FrameReader {
         input: &mut [u8],
         sink: &mut impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<(usize, Step), Violation> {
-        let unfinished = self.kept.as_deref().and_then(Kept::fragmented);
+        let unfinished = self.buffered.as_deref().and_then(Buffered::fragmented);
         let Some(head) = Head::read(input, unfinished, &self.limits)? else {
             if !input.is_empty() {
-                self.kept.get_or_insert_default().complete_head(input, &self.limits)?;
+                self.buffered
+                    .get_or_insert_default()
+                    .complete_head(input, &self.limits)?;
             }
             return Ok((input.len(), Step::NeedMore));
         };
@@ -256,14 +262,14 @@ impl FrameReader {
                 ))
             }
             Some(_) | None => {
-                self.kept.get_or_insert_default().begin(head);
+                self.buffered.get_or_insert_default().begin(head);
                 Ok((head.bytes, Step::GoOn))
             }
         }
     }
 }
 
-impl Kept {
+impl Buffered {
     fn is_empty(&self) -> bool {
         self.head_bytes == 0 && self.frame.is_none() && self.message.is_none() && self.unread.is_empty()
     }

@@ -8,7 +8,9 @@ use std::{
 
 use plaza::{
     chat::{Position, Since},
-    history::{Ask, Health, KeyWindow, LogId, LostInterval, Outcome, Retention, Settings, Which, Window},
+    history::{
+        ConversationFilter, Health, HistorySettings, KeyWindow, LogId, LostInterval, Outcome, Query, Retention, Window,
+    },
 };
 
 use crate::support::{
@@ -44,7 +46,7 @@ fn numbers_follow_each_other_per_log_also_after_a_restart() {
 
 #[test]
 fn keys_run_out_by_age_and_by_count() {
-    let store = Store::with(|dir| Settings {
+    let store = Store::with(|dir| HistorySettings {
         keys: KeyWindow {
             messages: 2,
             ..settings(dir).keys
@@ -75,7 +77,7 @@ fn retention_by_count_bytes_and_age_keeps_the_newest_and_no_holes() {
     bytes.bytes = Some(52 * 10 + 51);
     age.age = Some(Duration::from_millis(50 * hour));
     for (retention, first) in [(newest(100), 901), (bytes, 991), (age, 951), (newest(0), 1_001)] {
-        let store = Store::with(move |dir| Settings {
+        let store = Store::with(move |dir| HistorySettings {
             retention,
             retention_pause: Duration::from_millis(1),
             ..unsynced(dir)
@@ -116,15 +118,18 @@ fn read_positions_grow_and_count_what_others_said() {
     }
     let store = store.restarted();
     store.say(&lobby, "bob", "5");
-    let list = |which| {
-        let found = store.conversations("alice", which).found.into_iter();
+    let list = |filter| {
+        let found = store.conversations("alice", filter).found.into_iter();
         found
             .map(|one| (one.log, one.read, one.head.seq, one.unread))
             .collect::<Vec<_>>()
     };
-    assert_eq!(list(Which::Unread), [(mail.clone(), 0, 1, 1), (lobby.clone(), 4, 5, 1)]);
+    assert_eq!(
+        list(ConversationFilter::Unread),
+        [(mail.clone(), 0, 1, 1), (lobby.clone(), 4, 5, 1)]
+    );
     assert_eq!(store.mark(&mail, "alice", 1), (1, 0));
-    assert_eq!(list(Which::Unread), [(lobby, 4, 5, 1)]);
+    assert_eq!(list(ConversationFilter::Unread), [(lobby, 4, 5, 1)]);
     assert!(list(inbox(&[])).is_empty(), "what was read to its end is no mail");
     assert_eq!(
         list(inbox(&["bob", "carol"])),
@@ -148,8 +153,8 @@ fn mail_that_is_never_read_does_not_stand_before_what_others_say_later() {
         committed(store.next());
     }
     let lists = |logs: &[LogId], more: bool| {
-        for which in [Which::Unread, inbox(&[])] {
-            let list = store.conversations("alice", which);
+        for filter in [ConversationFilter::Unread, inbox(&[])] {
+            let list = store.conversations("alice", filter);
             assert_eq!((list.logs(), list.more), (logs.to_vec(), more));
         }
     };
@@ -231,5 +236,5 @@ fn what_was_taken_has_an_outcome_also_when_the_store_stops() {
         assert_eq!(seq, n);
     }
     assert!(store.history.submit(append(&lobby, "a", "x", None, 1)).is_err());
-    assert!(store.history.ask(Ask::Head(lobby), 1).is_err());
+    assert!(store.history.ask(Query::Head(lobby), 1).is_err());
 }

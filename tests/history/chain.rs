@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 
 use plaza::{
     chat::{Position, Since},
-    history::{Bearer, Epochs, LogId, Outcome, Settings, StoreFault, Which, Window, tools},
+    history::{ConversationFilter, Credential, Epochs, HistorySettings, LogId, Outcome, StoreFault, Window, tools},
 };
 
 use crate::support::{
@@ -17,8 +17,8 @@ fn with_holes(head: u64) -> u64 {
     head + 5 + head % 4
 }
 
-fn holey(dir: &Path) -> Settings {
-    Settings {
+fn holey(dir: &Path) -> HistorySettings {
+    HistorySettings {
         numbering: with_holes,
         ..settings(dir)
     }
@@ -74,7 +74,7 @@ fn pages_markers_and_resumption_count_messages_and_not_numbers() {
 #[test]
 fn retention_keeps_so_many_messages() {
     let lobby = room("lobby");
-    let store = Store::with(|dir| Settings {
+    let store = Store::with(|dir| HistorySettings {
         retention: newest(7),
         retention_pause: Duration::ZERO,
         ..holey(dir)
@@ -87,7 +87,7 @@ fn retention_keeps_so_many_messages() {
     assert_eq!(numbers(&store, &lobby), all[23..]);
     let store = store.restarted();
     assert_eq!(numbers(&store, &lobby), all[23..], "also after a restart");
-    store.conversations("bob", Which::Unread);
+    store.conversations("bob", ConversationFilter::Unread);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_message_that_is_missing_is_noticed_among_the_holes() {
         let page = store.try_page(&direct, window, 20);
         assert!(matches!(page, Err(StoreFault::Damaged { .. })), "{page:?}");
     }
-    let page = store.directs_of_bob(Bearer::Name, "ann", 0).unwrap();
+    let page = store.directs_of_bob(Credential::Name, "ann", 0).unwrap();
     let lost: Vec<_> = page.lost.iter().map(|lost| (lost.from, lost.to)).collect();
     assert_eq!(lost, [(all[3] + 1, last_gone), (all[11] + 1, unchained)]);
     assert_eq!((page.messages.len(), page.upto), (17, all[19]));

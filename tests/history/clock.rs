@@ -11,7 +11,7 @@ use std::{
 
 use plaza::{
     chat::RoomName,
-    history::{KeyWindow, LogId, Outcome, Retention, Settings},
+    history::{HistorySettings, KeyWindow, LogId, Outcome, Retention},
     observe::Clocks,
 };
 
@@ -35,7 +35,7 @@ impl Times {
         let times = self.clone();
         let settings = move |dir: &Path| {
             let (wall, running) = (times.clone(), times.clone());
-            Settings {
+            HistorySettings {
                 retention: Retention {
                     age: Some(Duration::from_millis(30 * DAY)),
                     ..Retention::FOREVER

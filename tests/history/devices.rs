@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::FileExt as _, path::Path, time::Duration};
 
 use plaza::{
-    history::{Answer, Ask, Bearer, ChangedUpTo, Claim, DirectPage, LogId, LostInterval, Settings, Which, tools},
+    history::{
+        Answer, ChangedUpTo, Claim, ConversationFilter, Credential, DirectPage, HistorySettings, LogId, LostInterval,
+        Query, tools,
+    },
     limits,
 };
 
@@ -19,7 +22,7 @@ fn write(caller: &Caller, peers: &[&str], count: u64) -> u64 {
 }
 
 fn page(caller: &Caller, peer: &str, after: u64) -> DirectPage {
-    caller.directs_of_bob(Bearer::Key, peer, after).unwrap()
+    caller.directs_of_bob(Credential::Key, peer, after).unwrap()
 }
 
 fn lost(page: &DirectPage) -> Vec<(u64, u64)> {
@@ -63,7 +66,7 @@ fn damaged_messages_of_a_page_are_lost_intervals_and_the_others_are_given() {
 
 #[test]
 fn a_page_behind_what_retention_deleted_begins_with_a_lost_interval() {
-    let store = Store::with(|dir| Settings {
+    let store = Store::with(|dir| HistorySettings {
         directs: newest(4),
         retention_pause: Duration::from_millis(1),
         ..settings(dir)
@@ -143,9 +146,9 @@ fn changed(
     since: u64,
     after: Option<ChangedUpTo>,
 ) -> (Vec<(String, u64)>, usize, Option<ChangedUpTo>) {
-    let ask = Ask::Changed {
+    let ask = Query::Changed {
         user: user("bob"),
-        bearer: Bearer::Key,
+        credential: Credential::Key,
         since,
         after,
     };
@@ -189,21 +192,24 @@ fn conversations_that_changed_since_a_time_are_found_in_pages_however_far_they_a
 fn whoever_only_said_a_name_reads_nothing_of_it_once_somebody_has_its_key() {
     let store = Store::new();
     write(&store, &["ann"], 2);
-    let bearer = Bearer::Name;
+    let credential = Credential::Name;
     let reads = || {
         let known = vec![user("ann")];
-        let waiting = store.conversations("bob", Which::Mail { bearer, known }).found.len();
-        let changed = Ask::Changed {
+        let waiting = store
+            .conversations("bob", ConversationFilter::Inbox { credential, known })
+            .found
+            .len();
+        let changed = Query::Changed {
             user: user("bob"),
-            bearer,
+            credential,
             since: 0,
             after: None,
         };
         let changed = only!(store.answer(changed), Answer::Changed { conversations, .. } => conversations.len());
-        let page = store.directs_of_bob(bearer, "ann", 0);
+        let page = store.directs_of_bob(credential, "ann", 0);
         [waiting, changed, page.map_or(0, |page| page.messages.len())]
     };
     assert_eq!(reads(), [1, 1, 2]);
-    assert_eq!(store.claim("bob", "made by bob's client, of 32 bytes"), Claim::First);
+    assert_eq!(store.claim("bob", "made by bob's client, of 32 bytes"), Claim::New);
     assert_eq!(reads(), [0, 0, 0]);
 }

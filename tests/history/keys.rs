@@ -4,7 +4,7 @@ use std::{fs, ops::Range, path::Path, time::Duration};
 
 use plaza::{
     chat::ClientId,
-    history::{Append, KeyWindow, LogId, Outcome, Settings, tools},
+    history::{Append, HistorySettings, KeyWindow, LogId, Outcome, tools},
 };
 
 use crate::support::{
@@ -105,7 +105,7 @@ fn all_count(caller: &Caller, log: &LogId, numbers: Range<u64>) {
 
 #[test]
 fn keys_of_deleted_messages_count_until_their_window_is_over_also_after_a_restart() {
-    let store = Store::with(|dir| Settings {
+    let store = Store::with(|dir| HistorySettings {
         retention: newest(10),
         keys: KeyWindow {
             messages: 2_000,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use plaza::history::{LogId, Outcome, Settings, Window};
+use plaza::history::{HistorySettings, LogId, Outcome, Window};
 use proptest::prelude::*;
 
 use crate::support::{Store, append, pair, room, seqs, size, unsynced};
@@ -99,7 +99,7 @@ proptest! {
 
     #[test]
     fn the_store_is_what_a_history_in_memory_is(steps in steps(), numbering in prop::sample::select(NUMBERINGS.to_vec())) {
-        let mut store = Store::with(move |dir| Settings { numbering, ..unsynced(dir) });
+        let mut store = Store::with(move |dir| HistorySettings { numbering, ..unsynced(dir) });
         let mut model = Model { numbering, messages: Default::default(), keys: HashMap::new(), marks: HashMap::new() };
         let logs = logs();
         for step in steps {

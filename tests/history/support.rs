@@ -13,8 +13,9 @@ use plaza::{
         UserId, UserName,
     },
     history::{
-        Answer, Append, Ask, Bearer, Claim, ConversationHead, DirectPage, Durability, History, KeyWindow, LogHead,
-        LogId, NameKey, Outcome, ReadUpTo, Retention, Settings, StartFault, StoreFault, UserPair, Which, Window, tools,
+        Answer, Append, Claim, ConversationFilter, ConversationHead, Credential, DirectPage, Durability, History,
+        HistorySettings, KeyWindow, LogHead, LogId, NameKey, Outcome, Query, ReadMarker, Retention, StartFault,
+        StoreFault, UserPair, Window, tools,
     },
 };
 use tempfile::TempDir;
@@ -36,7 +37,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn start(settings: Settings) -> Result<Self, StartFault> {
+    pub(crate) fn start(settings: HistorySettings) -> Result<Self, StartFault> {
         let (sender, outcomes) = mpsc::channel();
         let deliver = move |batch: Vec<Outcome<u64>>| {
             for outcome in batch {
@@ -94,17 +95,17 @@ impl Caller {
         sent
     }
 
-    pub(crate) fn ask(&self, ask: Ask) -> Outcome<u64> {
+    pub(crate) fn ask(&self, ask: Query) -> Outcome<u64> {
         self.history.ask(ask, 0).unwrap();
         self.next()
     }
 
-    pub(crate) fn answer(&self, ask: Ask) -> Answer {
+    pub(crate) fn answer(&self, ask: Query) -> Answer {
         only!(self.ask(ask), Outcome::Answered { answer, .. } => answer)
     }
 
     pub(crate) fn head(&self, log: &LogId) -> LogHead {
-        only!(self.answer(Ask::Head(log.clone())), Answer::Head { head, .. } => head)
+        only!(self.answer(Query::Head(log.clone())), Answer::Head { head, .. } => head)
     }
 
     /// A page, or why there is none.
@@ -115,7 +116,7 @@ impl Caller {
         limit: usize,
     ) -> Result<(Vec<ChatMessage>, bool), StoreFault> {
         let log = log.clone();
-        match self.ask(Ask::Page { log, window, limit }) {
+        match self.ask(Query::Page { log, window, limit }) {
             Outcome::Unanswered { why, .. } => Err(why),
             answered => {
                 let answer = only!(answered, Outcome::Answered { answer, .. } => answer);
@@ -150,7 +151,7 @@ impl Caller {
     /// The numbers of the messages found, and where to go on.
     pub(crate) fn find(&self, log: &LogId, text: &str, before: Option<u64>, limit: usize) -> (Vec<u64>, Option<u64>) {
         let (log, text) = (log.clone(), text.into());
-        let ask = Ask::Search {
+        let ask = Query::Search {
             log,
             text,
             before,
@@ -161,19 +162,24 @@ impl Caller {
 
     /// Moves a read marker; where it stands then, and the number of unread messages.
     pub(crate) fn mark(&self, log: &LogId, name: &str, seq: u64) -> (u64, u64) {
-        let (log, user, bearer) = (log.clone(), user(name), Bearer::Key);
-        let ask = Ask::Mark { log, user, seq, bearer };
-        only!(self.answer(ask), Answer::Marked { seq, unread, .. } => (seq, unread))
+        let (log, user, credential) = (log.clone(), user(name), Credential::Key);
+        let ask = Query::AdvanceMarker {
+            log,
+            user,
+            seq,
+            credential,
+        };
+        only!(self.answer(ask), Answer::ReadMarker { seq, unread, .. } => (seq, unread))
     }
 
     pub(crate) fn mark_of(&self, log: &LogId, name: &str) -> (u64, u64) {
         let (log, user) = (log.clone(), user(name));
-        only!(self.answer(Ask::MarkOf { log, user }), Answer::Marked { seq, unread, .. } => (seq, unread))
+        only!(self.answer(Query::ReadMarker { log, user }), Answer::ReadMarker { seq, unread, .. } => (seq, unread))
     }
 
     pub(crate) fn resume(&self, log: &LogId, name: &str, since: Since, upto: u64, limit: usize) -> Resumed {
         let (log, user) = (log.clone(), user(name));
-        let ask = Ask::Resume {
+        let ask = Query::Resume {
             log,
             user,
             since,
@@ -184,21 +190,21 @@ impl Caller {
             Resumed { head, read, after, messages })
     }
 
-    pub(crate) fn conversations(&self, name: &str, which: Which) -> Conversations {
-        let ask = Ask::Conversations {
+    pub(crate) fn conversations(&self, name: &str, filter: ConversationFilter) -> Conversations {
+        let ask = Query::Conversations {
             user: user(name),
-            which,
+            filter,
         };
         only!(self.answer(ask), Answer::Conversations { conversations: found, more, unreadable, .. } =>
             Conversations { found, more, unreadable })
     }
 
     /// A page of bob's conversation with this peer.
-    pub(crate) fn directs_of_bob(&self, bearer: Bearer, peer: &str, after: u64) -> Option<DirectPage> {
+    pub(crate) fn directs_of_bob(&self, credential: Credential, peer: &str, after: u64) -> Option<DirectPage> {
         let (user, peer) = (user("bob"), user(peer));
-        let ask = Ask::Direct {
+        let ask = Query::Direct {
             user,
-            bearer,
+            credential,
             peer,
             after,
         };
@@ -207,7 +213,7 @@ impl Caller {
 
     pub(crate) fn claim(&self, name: &str, key: &str) -> Claim {
         let (name, key) = (name_of(name), NameKey(key.to_owned()));
-        only!(self.answer(Ask::Claim { name, key }), Answer::Name { claim, .. } => claim)
+        only!(self.answer(Query::Claim { name, key }), Answer::Name { claim, .. } => claim)
     }
 
     /// Waits until the search index has so many messages.
@@ -225,7 +231,7 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct Resumed {
     pub(crate) head: LogHead,
-    pub(crate) read: ReadUpTo,
+    pub(crate) read: ReadMarker,
     pub(crate) after: u64,
     pub(crate) messages: Vec<ChatMessage>,
 }
@@ -246,7 +252,7 @@ impl Conversations {
 /// A running store in a directory of its own.
 pub(crate) struct Store {
     caller: Caller,
-    settings: Box<dyn Fn(&Path) -> Settings>,
+    settings: Box<dyn Fn(&Path) -> HistorySettings>,
     dir: TempDir,
 }
 
@@ -260,12 +266,12 @@ impl Store {
         Self::with(unsynced)
     }
 
-    pub(crate) fn with(settings: impl Fn(&Path) -> Settings + 'static) -> Self {
+    pub(crate) fn with(settings: impl Fn(&Path) -> HistorySettings + 'static) -> Self {
         Self::laid(|_| {}, settings)
     }
 
     /// A store that finds these files at its start.
-    pub(crate) fn laid(files: impl FnOnce(&Path), settings: impl Fn(&Path) -> Settings + 'static) -> Self {
+    pub(crate) fn laid(files: impl FnOnce(&Path), settings: impl Fn(&Path) -> HistorySettings + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         files(dir.path());
         let caller = Caller::start(settings(dir.path())).unwrap();
@@ -304,8 +310,8 @@ impl Deref for Store {
     }
 }
 
-pub(crate) fn settings(dir: &Path) -> Settings {
-    Settings {
+pub(crate) fn settings(dir: &Path) -> HistorySettings {
+    HistorySettings {
         // The times in these tests are long ago.
         retention: Retention::FOREVER,
         directs: Retention::FOREVER,
@@ -313,13 +319,13 @@ pub(crate) fn settings(dir: &Path) -> Settings {
             age: Duration::from_secs(100 * 365 * 24 * 60 * 60),
             messages: 100_000,
         },
-        ..Settings::new(dir)
+        ..HistorySettings::new(dir)
     }
 }
 
 /// Faster, for tests that are not about the disk.
-pub(crate) fn unsynced(dir: &Path) -> Settings {
-    Settings {
+pub(crate) fn unsynced(dir: &Path) -> HistorySettings {
+    HistorySettings {
         durability: Durability::Os,
         ..settings(dir)
     }
@@ -364,9 +370,9 @@ pub(crate) fn user(name: &str) -> UserId {
 }
 
 /// The inbox, for a device that has the name's key and knows positions with these peers.
-pub(crate) fn inbox(known: &[&str]) -> Which {
-    let (bearer, known) = (Bearer::Key, known.iter().map(|name| user(name)).collect());
-    Which::Mail { bearer, known }
+pub(crate) fn inbox(known: &[&str]) -> ConversationFilter {
+    let (credential, known) = (Credential::Key, known.iter().map(|name| user(name)).collect());
+    ConversationFilter::Inbox { credential, known }
 }
 
 pub(crate) fn seqs(messages: &[ChatMessage]) -> Vec<u64> {
@@ -397,7 +403,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Why no store starts with these settings.
-pub(crate) fn refusal(settings: Settings) -> String {
+pub(crate) fn refusal(settings: HistorySettings) -> String {
     Caller::start(settings).map(drop).unwrap_err().to_string()
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use plaza::{
-    history::{Ask, History, Window},
+    history::{History, Query, Window},
     observe::Need,
 };
 
@@ -28,13 +28,13 @@ fn ended(history: &History<u64>) -> Vec<String> {
 #[test]
 fn a_thread_that_panics_is_named_and_the_others_run() {
     let log = room("lobby");
-    let search = Ask::Search {
+    let search = Query::Search {
         log: log.clone(),
         text: "x".into(),
         before: None,
         limit: 1,
     };
-    let page = Ask::Page {
+    let page = Query::Page {
         log: log.clone(),
         window: Window::Newest,
         limit: 1,

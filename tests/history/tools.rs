@@ -20,7 +20,7 @@ fn filled(dir: &Path) -> Caller {
     }
     caller.say(&pair("a", "b"), "b", "psst");
     caller.mark(&room("lobby"), "bob", 12);
-    assert_eq!(caller.claim("bob", KEY), Claim::First);
+    assert_eq!(caller.claim("bob", KEY), Claim::New);
     caller
 }
 
@@ -63,7 +63,7 @@ fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
         assert_eq!(copied, lobby, "{name}");
         assert_eq!(caller.all(&pair("a", "b")).unwrap().len(), 1);
         assert_eq!(caller.mark_of(&room("lobby"), "bob"), (12, 18));
-        assert_eq!(caller.claim("bob", KEY), Claim::Held);
+        assert_eq!(caller.claim("bob", KEY), Claim::Matches);
         assert_eq!(caller.say(&room("lobby"), "a", "on").seq, 31);
     }
     contains(&refusal("backup"), &["give a fresh directory"]);

@@ -2,7 +2,7 @@
 
 use plaza::{
     chat::UserId,
-    history::{Answer, Append, Ask, Bearer, Epochs, LogId, Outcome, UserPair, Which, tools},
+    history::{Answer, Append, ConversationFilter, Credential, Epochs, LogId, Outcome, Query, UserPair, tools},
 };
 
 use crate::support::{Caller, append, committed, pair, room, unsynced, user};
@@ -21,8 +21,8 @@ fn say_proven(caller: &Caller, log: &LogId, text: &str, key: Option<&str>) -> Ou
 }
 
 fn unread(caller: &Caller, log: &LogId, user: UserId) -> u64 {
-    match caller.answer(Ask::MarkOf { log: log.clone(), user }) {
-        Answer::Marked { unread, .. } => unread,
+    match caller.answer(Query::ReadMarker { log: log.clone(), user }) {
+        Answer::ReadMarker { unread, .. } => unread,
         other => panic!("{other:?}"),
     }
 }
@@ -73,26 +73,26 @@ fn an_inbox_and_its_conversations_belong_to_ids() {
     let of_proven = LogId::Pair(UserPair::of(proven(), user("bob")));
     committed(say_proven(&caller, &of_proven, "from the proven one", None));
     caller.say(&pair("ann", "bob"), "ann", "from anybody");
-    let waiting = |user, which| match caller.answer(Ask::Conversations { user, which }) {
+    let waiting = |user, filter| match caller.answer(Query::Conversations { user, filter }) {
         Answer::Conversations { conversations, .. } => {
             let logs = conversations.into_iter().map(|one| (one.log, one.unread));
             logs.collect::<Vec<_>>()
         }
         other => panic!("{other:?}"),
     };
-    let mut of_bob = waiting(user("bob"), Which::Unread);
+    let mut of_bob = waiting(user("bob"), ConversationFilter::Unread);
     of_bob.sort();
     let mut due = [(of_proven.clone(), 1), (pair("ann", "bob"), 1)];
     due.sort();
     assert_eq!(of_bob, due);
-    let mail = Which::Mail {
-        bearer: Bearer::Key,
+    let mail = ConversationFilter::Inbox {
+        credential: Credential::Key,
         known: Vec::new(),
     };
     assert_eq!(waiting(proven(), mail), [(of_proven, 0)]);
-    let ask = Ask::Direct {
+    let ask = Query::Direct {
         user: user("bob"),
-        bearer: Bearer::Name,
+        credential: Credential::Name,
         peer: proven(),
         after: 0,
     };

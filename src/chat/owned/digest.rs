@@ -1,17 +1,17 @@
 //! Events that members get at a tick instead of at once: digests of large rooms, and changed user lists.
 //!
-//! A room is in `digests`, and in `lists_owed`, at most once.
+//! A room is in `digests`, and in `scheduled_lists`, at most once.
 
-use super::{OwnedRooms, room::OwedList};
+use super::{OwnedRooms, room::ScheduledList};
 use crate::chat::{Effect, Effects, Happening, RoomName};
 
 impl OwnedRooms {
     /// Schedules the user list, which may have changed, for the members that want it.
-    pub(super) fn owe_list(&mut self, name: &RoomName) {
+    pub(super) fn schedule_list(&mut self, name: &RoomName) {
         if let Some(room) = self.rooms.get_mut(name)
-            && room.owe_list()
+            && room.schedule_list()
         {
-            self.lists_owed.push(name.clone());
+            self.scheduled_lists.push(name.clone());
         }
     }
 
@@ -31,12 +31,12 @@ impl OwnedRooms {
                 None => room.owes_digest(),
             }
         });
-        self.lists_owed.retain(|name| {
+        self.scheduled_lists.retain(|name| {
             let Some(room) = rooms.get_mut(name) else { return false };
             match room.take_list(&settings, now_ms) {
-                OwedList::None => false,
-                OwedList::TooSoon => true,
-                OwedList::Due(users) => {
+                ScheduledList::None => false,
+                ScheduledList::TooSoon => true,
+                ScheduledList::Due(users) => {
                     out.push(Effect::broadcast(name, room.shards(), Happening::Roster { users }));
                     false
                 }
@@ -98,8 +98,8 @@ mod tests {
                 user: UserId::of_name(&UserName::parse(name).unwrap()),
                 name: UserName::parse(name).unwrap(),
                 tag: SessionTag(n),
-                sees_own_coming: false,
-                sees_own_going: false,
+                sees_own_join: false,
+                sees_own_leave: false,
                 lists,
             };
             let room = RoomName::lobby();
@@ -109,7 +109,7 @@ mod tests {
         fn leave(&mut self, n: u32) -> Effects {
             let room = RoomName::lobby();
             self.rooms
-                .leave(&room, Self::session(n), Departure::Lost, None, self.now_ms)
+                .leave(&room, Self::session(n), Departure::Disconnected, None, self.now_ms)
         }
 
         fn rename(&mut self, n: u32, name: &str) -> Effects {
@@ -153,7 +153,9 @@ mod tests {
         let lists = effects.iter().find_map(|effect| match effect {
             Effect::Broadcast {
                 happening:
-                    Happening::Came { users, .. } | Happening::Went { users, .. } | Happening::Renamed { users, .. },
+                    Happening::UserJoined { users, .. }
+                    | Happening::UserLeft { users, .. }
+                    | Happening::Renamed { users, .. },
                 ..
             } => users.as_ref(),
             _ => None,
@@ -185,11 +187,11 @@ mod tests {
         let mut world = World::new(SETTINGS);
         world.join(1, "ann", Lists::OnRequest);
         world.join(2, "bob", Lists::WithNotices);
-        assert!(world.rooms.lists_owed.is_empty());
+        assert!(world.rooms.scheduled_lists.is_empty());
         world.join(3, "cyd", Lists::OnChange);
         world.leave(3);
         assert_eq!(world.lists_within(3_000), []);
-        assert!(world.rooms.lists_owed.is_empty());
+        assert!(world.rooms.scheduled_lists.is_empty());
     }
 
     #[test]

@@ -36,14 +36,14 @@ impl OwnedRooms {
             user: _,
             name: user,
             tag,
-            sees_own_coming,
-            sees_own_going,
+            sees_own_join,
+            sees_own_leave,
             lists,
         } = arrival;
         let member = Member {
             user: user.clone(),
             tag,
-            sees_own_going,
+            sees_own_leave,
             lists,
         };
         if room.has(session) {
@@ -75,9 +75,9 @@ impl OwnedRooms {
         let admit = Effect::Session { session, what };
         let mut out = Effects::new();
         let announce = first && !large;
-        let coming = (announce || sees_own_coming).then(|| room.came(user.clone(), &settings, now_ms));
+        let coming = (announce || sees_own_join).then(|| room.user_joined(user.clone(), &settings, now_ms));
         match coming {
-            Some(happening) if announce && sees_own_coming => {
+            Some(happening) if announce && sees_own_join => {
                 out.push(admit);
                 out.push(Effect::broadcast(name, room.shards(), happening));
             }
@@ -93,8 +93,8 @@ impl OwnedRooms {
             }
             None => out.push(admit),
         }
-        let newly_owed = first && large && room.note_came(user);
-        self.owe_digest(name, newly_owed);
+        let newly_scheduled = first && large && room.note_join(user);
+        self.owe_digest(name, newly_scheduled);
         out.extend(self.give_list(name, session, lists, now_ms));
         out
     }
@@ -104,18 +104,18 @@ impl OwnedRooms {
         &mut self,
         name: &RoomName,
         session: SessionId,
-        sees_own_going: bool,
+        sees_own_leave: bool,
         lists: Lists,
         now_ms: u64,
     ) -> Option<Effect> {
-        let member = self.rooms.get_mut(name)?.describe(session, sees_own_going, lists);
+        let member = self.rooms.get_mut(name)?.describe(session, sees_own_leave, lists);
         member.then(|| self.give_list(name, session, lists, now_ms))?
     }
 
     /// Gives a new member the list, if it wants it on change, and schedules it for the others.
     fn give_list(&mut self, name: &RoomName, session: SessionId, lists: Lists, now_ms: u64) -> Option<Effect> {
         let settings = self.settings;
-        self.owe_list(name);
+        self.schedule_list(name);
         let room = self.rooms.get_mut(name).filter(|_| lists == Lists::OnChange)?;
         let users = room.list_for_newcomer(&settings, now_ms);
         Some(Effect::show(session, name, Happening::Roster { users }))

@@ -29,9 +29,9 @@ impl OwnedRooms {
         };
         let dismiss = Effect::dismiss(session, id, name);
         let mut out = Effects::new();
-        let happening = last.then(|| room.went(member.user.clone(), how, &settings, now_ms));
+        let happening = last.then(|| room.user_left(member.user.clone(), how, &settings, now_ms));
         match happening {
-            Some(happening) if !large && member.sees_own_going => {
+            Some(happening) if !large && member.sees_own_leave => {
                 out.push(Effect::broadcast(name, before, happening));
                 out.push(dismiss);
             }
@@ -43,16 +43,16 @@ impl OwnedRooms {
                 }
             }
             Some(happening) => {
-                if member.sees_own_going {
+                if member.sees_own_leave {
                     out.push(Effect::show(session, name, happening));
                 }
                 out.push(dismiss);
             }
             None => out.push(dismiss),
         }
-        let newly_owed = last && large && room.note_went(member.user);
-        self.owe_digest(name, newly_owed);
-        self.owe_list(name);
+        let newly_scheduled = last && large && room.note_leave(member.user);
+        self.owe_digest(name, newly_scheduled);
+        self.schedule_list(name);
         self.close_if_empty(name);
         out
     }
@@ -73,16 +73,16 @@ impl OwnedRooms {
         let Renaming {
             old,
             tag,
-            old_gone,
-            new_came,
+            old_left,
+            new_joined,
         } = room.rename(session, new.clone())?;
         if room.is_large(&settings) {
-            let newly = (old_gone && room.note_went(old)) | (new_came && room.note_came(new));
+            let newly = (old_left && room.note_leave(old)) | (new_joined && room.note_join(new));
             self.owe_digest(name, newly);
-            self.owe_list(name);
+            self.schedule_list(name);
             return None;
         }
-        let happening = match (old_gone, new_came) {
+        let happening = match (old_left, new_joined) {
             (true, true) => Happening::Renamed {
                 old,
                 new,
@@ -90,12 +90,12 @@ impl OwnedRooms {
                 online: room.online(),
                 users: room.list_if_wanted(&settings, now_ms),
             },
-            (true, false) => room.went(old, Departure::Merged, &settings, now_ms),
-            (false, true) => room.came(new, &settings, now_ms),
+            (true, false) => room.user_left(old, Departure::Merged, &settings, now_ms),
+            (false, true) => room.user_joined(new, &settings, now_ms),
             (false, false) => return None,
         };
         let seen = Effect::broadcast(name, room.shards(), happening);
-        self.owe_list(name);
+        self.schedule_list(name);
         Some(seen)
     }
 }

@@ -69,7 +69,7 @@ impl OwnedRooms {
                 },
                 None => RoomEntry {
                     name: name.clone(),
-                    topic: self.standing.get(name).cloned().unwrap_or_default(),
+                    topic: self.kept.get(name).cloned().unwrap_or_default(),
                     online: 0,
                 },
             })

@@ -74,9 +74,9 @@ impl OwnedRooms {
     }
 
     /// Returns a message to its sender's shard, because the store's queue was full.
-    pub(crate) fn given_back(&mut self, name: &RoomName, message: Box<NewMessage>) -> Effect {
+    pub(crate) fn store_was_full(&mut self, name: &RoomName, message: Box<NewMessage>) -> Effect {
         if let Some(room) = self.rooms.get_mut(name) {
-            room.given_back();
+            room.store_was_full();
         }
         self.close_if_empty(name);
         Effect::busy(name.clone(), message)

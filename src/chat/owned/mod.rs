@@ -36,7 +36,7 @@ use room::Room;
 #[derive(Debug)]
 pub(crate) struct OwnedRooms {
     rooms: foldhash::HashMap<RoomName, Box<Room>>,
-    /// The names of `rooms` and of `standing`, sorted, so that a page of them costs no more than its length.
+    /// The names of `rooms` and of `kept`, sorted, so that a page of them costs no more than its length.
     names: BTreeSet<RoomName>,
     /// Rooms without members that stay open for their topic, in the order in which they lost their last member. The key is the room's
     /// `vacant_since`.
@@ -44,13 +44,13 @@ pub(crate) struct OwnedRooms {
     /// The newest key in `vacant`.
     vacated: u64,
     /// The topics of the rooms that the operator keeps open without members.
-    standing: foldhash::HashMap<RoomName, Arc<str>>,
+    kept: foldhash::HashMap<RoomName, Arc<str>>,
     access: Access,
     settings: RoomSettings,
     /// Rooms with a scheduled digest.
     digests: Vec<RoomName>,
     /// Rooms with a scheduled list.
-    lists_owed: Vec<RoomName>,
+    scheduled_lists: Vec<RoomName>,
     random: fastrand::Rng,
 }
 
@@ -62,11 +62,11 @@ impl OwnedRooms {
             names: BTreeSet::new(),
             vacant: BTreeMap::new(),
             vacated: 0,
-            standing: Default::default(),
+            kept: Default::default(),
             access: Access::default(),
             settings,
             digests: Vec::new(),
-            lists_owed: Vec::new(),
+            scheduled_lists: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -101,11 +101,11 @@ impl OwnedRooms {
     }
 
     fn open_with(&mut self, name: &RoomName, new: impl FnOnce() -> Room) -> &mut Room {
-        let (names, standing) = (&mut self.names, &self.standing);
+        let (names, kept) = (&mut self.names, &self.kept);
         self.rooms.entry(name.clone()).or_insert_with(|| {
             names.insert(name.clone());
             let mut room = new();
-            if let Some(topic) = standing.get(name) {
+            if let Some(topic) = kept.get(name) {
                 room.set_topic(topic.clone());
             }
             Box::new(room)
@@ -145,7 +145,7 @@ impl OwnedRooms {
     fn forget(&mut self, name: &RoomName) {
         self.occupy(name);
         self.rooms.remove(name);
-        if !self.standing.contains_key(name) {
+        if !self.kept.contains_key(name) {
             self.names.remove(name);
         }
     }

@@ -40,7 +40,7 @@ impl OwnedRooms {
     pub(crate) fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
         let settings = self.settings;
         let members = self.access.members(name).cloned();
-        let kept = self.standing.get(name).cloned();
+        let kept = self.kept.get(name).cloned();
         let room = self.rooms.get_mut(name);
         if room.is_none() && kept.is_none() && members.is_none() {
             return None;
@@ -63,22 +63,22 @@ impl OwnedRooms {
     /// # Errors
     /// If [`limits::ROOMS_PINNED`] rooms are already kept open.
     pub(crate) fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
-        if self.standing.contains_key(name) {
+        if self.kept.contains_key(name) {
             return Ok(false);
         }
-        if self.standing.len() >= limits::ROOMS_PINNED {
+        if self.kept.len() >= limits::ROOMS_PINNED {
             return Err(TooManyRooms);
         }
         let topic = self.rooms.get(name).map(|room| room.topic());
         let new = topic.is_none();
-        self.standing.insert(name.clone(), topic.unwrap_or_default());
+        self.kept.insert(name.clone(), topic.unwrap_or_default());
         self.names.insert(name.clone());
         Ok(new)
     }
 
     /// Sets the topic of a room that is kept open.
     pub(crate) fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>) -> Option<Effect> {
-        if let Some(kept) = self.standing.get_mut(name) {
+        if let Some(kept) = self.kept.get_mut(name) {
             *kept = topic.clone();
         }
         let room = self.rooms.get_mut(name)?;
@@ -102,7 +102,7 @@ impl OwnedRooms {
     pub(crate) fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
-        let kept = self.standing.remove(name).is_some();
+        let kept = self.kept.remove(name).is_some();
         let Some(room) = self.rooms.get_mut(name) else {
             self.names.remove(name);
             return (kept || listed).then(Closed::default);

@@ -9,9 +9,9 @@
 //! no errors: a message that cannot be decoded closes the connection, and a refusal is a line from the server.
 
 use super::{
-    asked::Asked,
     lobby::{introduction, parse_given, talk_in_lobby, whole_list},
     names::{SYSTEM, joined, line, mapped, shown, shown_direct},
+    pending_requests::PendingRequests,
     protobuf::{EXIT, LIST, TALK, parse},
 };
 use crate::{
@@ -31,7 +31,7 @@ struct ChatRequestCodec {
     /// The name, once the chat has confirmed it.
     name: Option<UserName>,
     /// Pending lists without content.
-    asked: Asked<()>,
+    pending: PendingRequests<()>,
 }
 
 impl Dialect for ChatRequest {
@@ -40,25 +40,25 @@ impl Dialect for ChatRequest {
             given: handshake.username.as_deref().map(header_value),
             nameless: true,
             name: None,
-            asked: Asked::new(),
+            pending: PendingRequests::new(),
         })
     }
 
     fn encode_at(&self, _at: u64, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Message(message) => say(&shown(&message.from), TALK, &message.text, out),
-            Happening::Went {
+            Happening::UserLeft {
                 user,
-                how: Departure::Said | Departure::Lost,
+                how: Departure::Requested | Departure::Disconnected,
                 ..
             } => say(&shown(user), EXIT, EXIT, out),
             Happening::Roster { users } => list(String::new(), String::new(), &users.names, out),
             Happening::System { text } => say(SYSTEM, TALK, text, out),
             // The list shows these.
-            Happening::Went {
+            Happening::UserLeft {
                 how: Departure::Merged, ..
             }
-            | Happening::Came { .. }
+            | Happening::UserJoined { .. }
             | Happening::Renamed { .. }
             | Happening::Digest { .. }
             | Happening::Topic { .. }
@@ -73,7 +73,7 @@ impl Dialect for ChatRequest {
 
 impl Codec for ChatRequestCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
-        let requests = introduction(self.given.take(), &mut self.asked)?;
+        let requests = introduction(self.given.take(), &mut self.pending)?;
         self.nameless = !requests
             .iter()
             .any(|request| matches!(&request.command, Command::Hello(hello) if hello.name.is_some()));
@@ -85,7 +85,7 @@ impl Codec for ChatRequestCodec {
         let (id, command) = match wire.r#type.as_str() {
             EXIT => (None, Command::Exit),
             LIST => (None, whole_list(ListOrder::Name)),
-            _ if wire.content.is_empty() => (self.asked.ask_for_list(())?, whole_list(ListOrder::Name)),
+            _ if wire.content.is_empty() => (self.pending.ask_for_list(())?, whole_list(ListOrder::Name)),
             _ => (None, talk_in_lobby(wire.content)),
         };
         if self.nameless
@@ -93,7 +93,7 @@ impl Codec for ChatRequestCodec {
         {
             self.nameless = false;
             requests.push(Request {
-                id: Some(self.asked.next_id()),
+                id: Some(self.pending.next_id()),
                 command: Command::Rename { name, key: None },
             });
         }
@@ -107,7 +107,7 @@ impl Codec for ChatRequestCodec {
             Reply::Renamed { new, .. } => self.name = Some(new.clone()),
             Reply::UserPage { users, .. } => {
                 let name = self.name.as_ref().map(|name| shown(name).into_owned());
-                let content = match self.asked.take(id) {
+                let content = match self.pending.take(id) {
                     Some(()) => String::new(),
                     None => joined(&users.names),
                 };
@@ -115,7 +115,7 @@ impl Codec for ChatRequestCodec {
             }
             reply => {
                 if matches!(reply, Reply::Error(_)) {
-                    self.asked.take(id);
+                    self.pending.take(id);
                 }
                 if let Some((name, text)) = line(reply) {
                     say(&name, TALK, text, out);
@@ -157,7 +157,9 @@ mod tests {
     use crate::codec::{
         handshake::tests::{silent, with_header},
         legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-        testing::{all, ask, direct, message, messages, names, refusal, renamed_reply, seen, told, welcome, went},
+        testing::{
+            all, ask, direct, message, messages, names, refusal, renamed_reply, reply_frames, seen, welcome, went,
+        },
     };
 
     fn wire(user_name: &str, kind: &str, content: &str) -> Vec<u8> {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     fn replied(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<Wire> {
-        messages(&told(&mut **codec, id, reply))
+        messages(&reply_frames(&mut **codec, id, reply))
     }
 
     fn opened(handshake: &Handshake) -> (Box<dyn Codec>, Option<String>) {
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn an_exit_and_a_lost_connection_are_announced_as_exit() {
-        for how in [Departure::Said, Departure::Lost] {
+        for how in [Departure::Requested, Departure::Disconnected] {
             assert_eq!(
                 shown(&went("tom", how)),
                 [Wire {

@@ -8,9 +8,9 @@
 //! errors: a message that cannot be decoded closes the connection, and a refusal is a line from the server.
 
 use super::{
-    asked::Asked,
     lobby::{introduction, talk_in_lobby, whole_list},
     names::{SYSTEM, line, mapped, shown, shown_direct},
+    pending_requests::PendingRequests,
     protobuf::{EXIT, LIST, TALK, parse},
 };
 use crate::{
@@ -25,14 +25,14 @@ pub(crate) struct Chatroom;
 
 struct ChatroomCodec {
     given: Option<Vec<u8>>,
-    asked: Asked<()>,
+    pending: PendingRequests<()>,
 }
 
 impl Dialect for Chatroom {
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(ChatroomCodec {
             given: handshake.username.as_deref().map(header_value),
-            asked: Asked::new(),
+            pending: PendingRequests::new(),
         })
     }
 
@@ -41,8 +41,8 @@ impl Dialect for Chatroom {
             Happening::Message(message) => say(&shown(&message.from), &message.text, out),
             Happening::System { text } => say(SYSTEM, text, out),
             // The reference has no message for these; its client requests the list.
-            Happening::Came { .. }
-            | Happening::Went { .. }
+            Happening::UserJoined { .. }
+            | Happening::UserLeft { .. }
             | Happening::Renamed { .. }
             | Happening::Digest { .. }
             | Happening::Roster { .. }
@@ -58,7 +58,7 @@ impl Dialect for Chatroom {
 
 impl Codec for ChatroomCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
-        introduction(self.given.take(), &mut self.asked)
+        introduction(self.given.take(), &mut self.pending)
     }
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
@@ -106,7 +106,7 @@ mod tests {
         codec::{
             handshake::tests::{silent, with_header},
             legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-            testing::{ask, direct, message, messages, names, refusal, seen, told, went},
+            testing::{ask, direct, message, messages, names, refusal, reply_frames, seen, went},
         },
     };
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn one(reply: &Reply) -> Wire {
-        messages(&told(&mut *Chatroom.open(&silent()), None, reply)).remove(0)
+        messages(&reply_frames(&mut *Chatroom.open(&silent()), None, reply)).remove(0)
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn nobody_is_told_who_left() {
-        for how in [Departure::Said, Departure::Lost] {
+        for how in [Departure::Requested, Departure::Disconnected] {
             assert!(seen(&Chatroom, 0, &went("tom", how)).buffer.is_empty());
         }
     }

@@ -1,4 +1,5 @@
-//! The format `communication` (document 000): protobuf `Communication`. Type `1` is a message, `2` an exit, any other type asks for the list.
+//! The format `communication` (document 000): protobuf `Communication`. Type `1` is a message, `2` an exit, any other a request for the
+//! list.
 //!
 //! The user name comes from the query `username`, else from the header `login-username`, else from the header `username`. The page shows
 //! `Msg` as it is, so `Msg` holds the whole line: `name:text`, `nameout`, `a,b,c,`.
@@ -10,9 +11,9 @@ use std::net::IpAddr;
 
 use super::{
     addresses::{Addresses, Entry},
-    asked::Asked,
     lobby::{introduction, talk_in_lobby, whole_list},
     names::{SYSTEM, joined, line, shown, shown_direct},
+    pending_requests::PendingRequests,
     protobuf::parse,
 };
 use crate::{
@@ -38,7 +39,7 @@ struct CommunicationCodec {
     entry: Entry,
     name: Option<Vec<u8>>,
     client: Client,
-    asked: Asked<String>,
+    pending: PendingRequests<String>,
 }
 
 impl Communication {
@@ -68,16 +69,16 @@ impl Dialect for Communication {
             entry: Entry::new(self.addresses),
             name,
             client: handshake.client,
-            asked: Asked::new(),
+            pending: PendingRequests::new(),
         })
     }
 
     fn encode_at(&self, _at: u64, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Message(message) => say_message(message, self.addresses, out),
-            Happening::Went {
+            Happening::UserLeft {
                 user,
-                how: Departure::Said,
+                how: Departure::Requested,
                 ..
             } => {
                 let user = shown(user);
@@ -91,11 +92,11 @@ impl Dialect for Communication {
             Happening::Roster { users } if encoding == PROGRAM => list(LIST.into(), &users.names, out),
             Happening::System { text } => say(SYSTEM, text, None, out),
             // The reference has no message for these, and its page does not show them.
-            Happening::Went {
-                how: Departure::Lost | Departure::Merged,
+            Happening::UserLeft {
+                how: Departure::Disconnected | Departure::Merged,
                 ..
             }
-            | Happening::Came { .. }
+            | Happening::UserJoined { .. }
             | Happening::Renamed { .. }
             | Happening::Digest { .. }
             | Happening::Roster { .. }
@@ -111,7 +112,7 @@ impl Dialect for Communication {
 
 impl Codec for CommunicationCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
-        introduction(self.name.take(), &mut self.asked)
+        introduction(self.name.take(), &mut self.pending)
     }
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
@@ -123,7 +124,7 @@ impl Codec for CommunicationCodec {
                 if wire.r#type.len() > limits::LEGACY_ECHO_BYTES {
                     return Err(Fault::Close(1008, "the Type is longer than 64 bytes"));
                 }
-                (self.asked.ask_for_list(wire.r#type)?, whole_list(ListOrder::Name))
+                (self.pending.ask_for_list(wire.r#type)?, whole_list(ListOrder::Name))
             }
         };
         requests.push(Request { id, command });
@@ -134,13 +135,13 @@ impl Codec for CommunicationCodec {
         match reply {
             Reply::Welcome(welcome) => self.entry.welcome(welcome),
             Reply::UserPage { users, .. } => {
-                let kind = self.asked.take(id).unwrap_or_else(|| LIST.into());
+                let kind = self.pending.take(id).unwrap_or_else(|| LIST.into());
                 list(kind, &users.names, out);
             }
             Reply::Replayed { message, .. } => say_message(message, self.addresses, out),
             reply => {
                 if matches!(reply, Reply::Error(_)) {
-                    self.asked.take(id);
+                    self.pending.take(id);
                 }
                 if let Some((name, text)) = line(reply) {
                     say(&name, text, None, out);
@@ -208,7 +209,7 @@ mod tests {
     use crate::codec::{
         handshake::tests::{silent, with_header, with_query},
         legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-        testing::{all, ask, direct, message, messages, names, refusal, seen, told, went},
+        testing::{all, ask, direct, message, messages, names, refusal, reply_frames, seen, went},
     };
 
     fn decode(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
@@ -307,7 +308,7 @@ mod tests {
 
     #[test]
     fn who_exits_is_announced_and_who_is_lost_is_not() {
-        let exit = shown(&went("tom", Departure::Said));
+        let exit = shown(&went("tom", Departure::Requested));
         assert_eq!(
             exit,
             [Wire {
@@ -317,7 +318,7 @@ mod tests {
                 ..Wire::default()
             }]
         );
-        assert_eq!(shown(&went("tom", Departure::Lost)), []);
+        assert_eq!(shown(&went("tom", Departure::Disconnected)), []);
     }
 
     #[test]
@@ -346,9 +347,10 @@ mod tests {
         for kind in ["3", "1", "7"] {
             codec.decode(Message::Binary(&wire(kind, "")), &mut requests).unwrap();
         }
-        told(&mut *codec, requests[1].id, &refusal());
-        let list =
-            |request: &Request| -> Vec<Wire> { messages(&told(&mut *codec, request.id, &names(&["a", "b,x", "c"]))) };
+        reply_frames(&mut *codec, requests[1].id, &refusal());
+        let list = |request: &Request| -> Vec<Wire> {
+            messages(&reply_frames(&mut *codec, request.id, &names(&["a", "b,x", "c"])))
+        };
         let lists = [&requests[0], &requests[2]].map(list).concat();
         assert_eq!((lists[0].r#type.as_str(), lists[1].r#type.as_str()), ("3", "7"));
         assert_eq!(lists[0].msg, "a,b，x,c,");
@@ -367,14 +369,14 @@ mod tests {
             codec.decode(Message::Binary(&wire("3", "")), &mut requests),
             Err(Fault::Refused(None, _))
         ));
-        told(&mut *codec, requests[0].id, &names(&[]));
+        reply_frames(&mut *codec, requests[0].id, &names(&[]));
         codec.decode(Message::Binary(&wire("3", "")), &mut requests).unwrap();
     }
 
     #[test]
     fn direct_messages_and_errors_are_lines_whose_sender_no_user_can_be() {
         let mut codec = Communication::DEFAULT.open(&silent());
-        let line = |reply: Reply| -> Vec<Wire> { messages(&told(&mut *codec, None, &reply)) };
+        let line = |reply: Reply| -> Vec<Wire> { messages(&reply_frames(&mut *codec, None, &reply)) };
         let lines = [direct("bob", "tom", "psst"), refusal()].map(line).concat();
         assert_eq!(lines[0].msg, "bob→tom:psst");
         assert_eq!(lines[1].username, SYSTEM);

@@ -1,6 +1,6 @@
 //! Requests of clients that know only the lobby: hello and join, send a message, list the users.
 
-use super::asked::Asked;
+use super::pending_requests::PendingRequests;
 use crate::{
     chat::{Command, Hello, ListOrder, MessageKind, NameFault, Page, Request, RoomName, Since, UserName, World},
     codec::Fault,
@@ -9,7 +9,7 @@ use crate::{
 
 /// The requests that a handshake implies: a hello, and a join of the lobby. With `None` or only white space the server chooses the
 /// name.
-pub(super) fn introduction<T>(name: Option<Vec<u8>>, asked: &mut Asked<T>) -> Result<Vec<Request>, Fault> {
+pub(super) fn introduction<T>(name: Option<Vec<u8>>, pending: &mut PendingRequests<T>) -> Result<Vec<Request>, Fault> {
     let name = match name {
         Some(bytes) => {
             let text = String::from_utf8(bytes).map_err(|_| Fault::Close(1008, "the user name is not UTF-8"))?;
@@ -27,7 +27,7 @@ pub(super) fn introduction<T>(name: Option<Vec<u8>>, asked: &mut Asked<T>) -> Re
     };
     Ok([hello, join]
         .map(|command| Request {
-            id: Some(asked.next_id()),
+            id: Some(pending.next_id()),
             command,
         })
         .into())
@@ -95,7 +95,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_name_that_breaks_the_rules_closes_with_1008_and_a_short_reason() {
-        let mut asked = Asked::<()>::new();
+        let mut pending = PendingRequests::<()>::new();
         let long = "x".repeat(300).into_bytes();
         for bad in [
             b"a\0b".to_vec(),
@@ -105,15 +105,15 @@ pub(super) mod tests {
             "⟦2⟧72".into(),
             long,
         ] {
-            match introduction(Some(bad.clone()), &mut asked) {
+            match introduction(Some(bad.clone()), &mut pending) {
                 Err(Fault::Close(1008, reason)) => assert!(reason.len() <= limits::CONTROL_PAYLOAD_BYTES - 2),
                 other => panic!("{bad:?} gave {other:?}"),
             }
         }
         assert_eq!(
-            hello_name(&introduction(Some(b" ".to_vec()), &mut asked).unwrap()),
+            hello_name(&introduction(Some(b" ".to_vec()), &mut pending).unwrap()),
             None
         );
-        assert_eq!(hello_name(&introduction(None, &mut asked).unwrap()), None);
+        assert_eq!(hello_name(&introduction(None, &mut pending).unwrap()), None);
     }
 }

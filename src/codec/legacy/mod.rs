@@ -8,17 +8,17 @@
 //! | [`action`] | 003 | JSON |
 //! | [`tutorial`] | 004 | JSON |
 //!
-//! They share requests for the lobby (`lobby`), the form of names and lines (`names`), requests that wait for a reply (`asked`), senders'
-//! addresses (`addresses`), and bounded decoding (`protobuf`). A format never works around a bug of its original client at another
-//! client's cost, and never shows a user's text in a form that could be mistaken for the server's.
+//! They share requests for the lobby (`lobby`), the form of names and lines (`names`), requests that wait for a reply
+//! (`pending_requests`), senders' addresses (`addresses`), and bounded decoding (`protobuf`). A format never works around a bug of its
+//! original client at the cost of another client, and never shows a user's text in a form that looks like the server's.
 
 pub mod action;
 mod addresses;
-mod asked;
 pub(super) mod chat_request;
 pub(super) mod chatroom;
 pub(super) mod communication;
 mod lobby;
 mod names;
+mod pending_requests;
 pub(super) mod protobuf;
 pub(super) mod tutorial;

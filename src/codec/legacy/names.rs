@@ -84,7 +84,7 @@ pub(super) fn line(reply: &Reply) -> Option<(Cow<'_, str>, &str)> {
         | Reply::ReadMark { .. }
         | Reply::UnreadList(_)
         | Reply::TypingTo { .. }
-        | Reply::PeerWent { .. }
+        | Reply::PeerLeft { .. }
         | Reply::Gap { .. }
         | Reply::Pong { .. }
         | Reply::Goodbye { .. } => None,

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     addresses::{Addresses, Entry},
-    asked::Asked,
     lobby::{EMPTY_TALK, LONG_TALK, talk_in_lobby, whole_list},
     names::{shown_direct, without_arrow},
+    pending_requests::PendingRequests,
 };
 use crate::{
     chat::{
@@ -44,20 +44,20 @@ struct TutorialCodec {
     encoding: usize,
     /// The join after a refused hello. Its refusal would be the second answer to one login.
     refused_join: RequestId,
-    asked: Asked<()>,
+    pending: PendingRequests<()>,
 }
 
 /// The state of the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Login {
     No,
-    Asked { hello: NonZeroU64, join: NonZeroU64 },
+    Pending { hello: NonZeroU64, join: NonZeroU64 },
     Yes,
 }
 
 /// The fields that the server reads. Others are skipped without an allocation.
 #[derive(Deserialize)]
-struct Incoming {
+struct ClientFrame {
     #[serde(default, rename = "type")]
     kind: Option<String>,
     #[serde(default)]
@@ -65,7 +65,7 @@ struct Incoming {
 }
 
 #[derive(Default, Serialize)]
-struct Outgoing<'a> {
+struct ServerFrame<'a> {
     ip: &'a str,
     user: &'a str,
     from: &'a str,
@@ -90,17 +90,17 @@ impl Dialect for Tutorial {
             login: Login::No,
             encoding: PLAIN,
             refused_join: None,
-            asked: Asked::new(),
+            pending: PendingRequests::new(),
         })
     }
 
     fn encode_at(&self, _at: u64, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Message(message) => say(message, self.addresses, out),
-            Happening::Came {
+            Happening::UserJoined {
                 user, online, users, ..
             } => login(user, users.as_ref(), *online, out),
-            Happening::Went {
+            Happening::UserLeft {
                 user, online, users, ..
             } => logout(user, users.as_ref(), *online, out),
             Happening::Renamed {
@@ -114,12 +114,12 @@ impl Dialect for Tutorial {
                     logout(old, users.as_ref(), *online, out);
                     login(new, users.as_ref(), *online, out);
                 } else {
-                    let renamed = Outgoing {
+                    let renamed = ServerFrame {
                         kind: "rename",
                         from: old.as_str(),
                         user: new.as_str(),
                         content: new.as_str(),
-                        ..Outgoing::default()
+                        ..ServerFrame::default()
                     };
                     renamed.with_list(users.as_ref(), *online).write(out);
                 }
@@ -127,11 +127,11 @@ impl Dialect for Tutorial {
             // One notice stands for many users. It names the last who joined, or else the last who left, and has the total number.
             Happening::Digest {
                 online,
-                last_came,
-                last_went,
+                last_joined,
+                last_left,
                 users,
                 ..
-            } => match (last_came, last_went) {
+            } => match (last_joined, last_left) {
                 (Some(user), _) => login(user, users.as_ref(), *online, out),
                 (None, Some(user)) => logout(user, users.as_ref(), *online, out),
                 (None, None) => {}
@@ -152,7 +152,7 @@ impl Codec for TutorialCodec {
     }
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
-        let Some(incoming) = object::<Incoming>(message.bytes()) else {
+        let Some(incoming) = object::<ClientFrame>(message.bytes()) else {
             return refuse(ErrorCode::Malformed, NOT_JSON);
         };
         let content = incoming.content.unwrap_or_default();
@@ -185,10 +185,10 @@ impl Codec for TutorialCodec {
     fn encode_at(&mut self, _at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
             Reply::Greeting { peer, users } => {
-                let greeting = Outgoing {
+                let greeting = ServerFrame {
                     ip: &peer.to_string(),
                     kind: "handshake",
-                    ..Outgoing::default()
+                    ..ServerFrame::default()
                 };
                 greeting.with_list(Some(users), users.online).write(out);
             }
@@ -197,9 +197,9 @@ impl Codec for TutorialCodec {
                 self.login = Login::Yes;
             }
             Reply::UserPage { users, .. } => {
-                let list = Outgoing {
+                let list = ServerFrame {
                     kind: "list",
-                    ..Outgoing::default()
+                    ..ServerFrame::default()
                 };
                 list.with_list(Some(users), users.online).write(out);
             }
@@ -207,7 +207,7 @@ impl Codec for TutorialCodec {
             Reply::Direct(direct) => say_direct(direct, out),
             Reply::System { text } | Reply::Goodbye { text, .. } => system(text, out),
             Reply::Error(refusal) => {
-                if let Login::Asked { hello, join } = self.login
+                if let Login::Pending { hello, join } = self.login
                     && id == Some(hello)
                 {
                     self.login = Login::No;
@@ -229,7 +229,7 @@ impl Codec for TutorialCodec {
             | Reply::ReadMark { .. }
             | Reply::UnreadList(_)
             | Reply::TypingTo { .. }
-            | Reply::PeerWent { .. }
+            | Reply::PeerLeft { .. }
             | Reply::Gap { .. }
             | Reply::Pong { .. } => {}
         }
@@ -255,9 +255,9 @@ impl TutorialCodec {
             Err(NameFault::Empty) => None,
             Err(fault) => return Err(Fault::Refused(None, fault.into())),
         };
-        let hello = self.asked.next_id();
-        let join = self.asked.next_id();
-        self.login = Login::Asked { hello, join };
+        let hello = self.pending.next_id();
+        let join = self.pending.next_id();
+        self.login = Login::Pending { hello, join };
         requests.push(Request {
             id: Some(hello),
             command: Command::Hello(Hello {
@@ -276,7 +276,7 @@ impl TutorialCodec {
     }
 }
 
-impl<'a> Outgoing<'a> {
+impl<'a> ServerFrame<'a> {
     /// Adds the list, and the number of users if the list is cut.
     fn with_list(self, users: Option<&'a UserList>, online: u32) -> Self {
         let user_list: Vec<&str> = users
@@ -301,22 +301,22 @@ impl<'a> Outgoing<'a> {
 }
 
 fn login(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Frames) {
-    let notice = Outgoing {
+    let notice = ServerFrame {
         kind: "login",
         user: user.as_str(),
         from: user.as_str(),
         content: user.as_str(),
-        ..Outgoing::default()
+        ..ServerFrame::default()
     };
     notice.with_list(users, online).write(out);
 }
 
 fn logout(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Frames) {
-    let notice = Outgoing {
+    let notice = ServerFrame {
         kind: "logout",
         user: user.as_str(),
         content: user.as_str(),
-        ..Outgoing::default()
+        ..ServerFrame::default()
     };
     notice.with_list(users, online).write(out);
 }
@@ -325,33 +325,33 @@ fn say(message: &ChatMessage, addresses: Option<&Addresses>, out: &mut Frames) {
     let from = message.from.as_str();
     let shown = without_arrow(from);
     let address = addresses.and_then(|addresses| addresses.of(message));
-    let line = Outgoing {
+    let line = ServerFrame {
         ip: &address.map(|address| address.to_string()).unwrap_or_default(),
         kind: "user",
         user: from,
         from: &shown,
         content: &message.text,
-        ..Outgoing::default()
+        ..ServerFrame::default()
     };
     line.write(out);
 }
 
 fn say_direct(direct: &Direct, out: &mut Frames) {
-    let line = Outgoing {
+    let line = ServerFrame {
         kind: "user",
         user: direct.message.from.as_str(),
         from: &shown_direct(direct),
         content: &direct.message.text,
-        ..Outgoing::default()
+        ..ServerFrame::default()
     };
     line.write(out);
 }
 
 fn system(text: &str, out: &mut Frames) {
-    let line = Outgoing {
+    let line = ServerFrame {
         kind: "system",
         content: text,
-        ..Outgoing::default()
+        ..ServerFrame::default()
     };
     line.write(out);
 }

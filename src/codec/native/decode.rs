@@ -13,48 +13,48 @@ use crate::{
     limits,
     proto::{
         KIND_WORDS,
-        plaza::{self, client_message::Request as Asked},
+        plaza::{self, client_message::Request as RequestBody},
     },
 };
 
-pub(super) fn command(asked: Asked) -> Result<Command, Refusal> {
-    Ok(match asked {
-        Asked::Hello(hello) => Command::Hello(self::hello(hello)?),
-        Asked::Join(join) => Command::Join {
+pub(super) fn command(body: RequestBody) -> Result<Command, Refusal> {
+    Ok(match body {
+        RequestBody::Hello(hello) => Command::Hello(self::hello(hello)?),
+        RequestBody::Join(join) => Command::Join {
             room: room("join.room", &join.room)?,
             since: since(&join)?,
         },
-        Asked::Leave(leave) => Command::Leave {
+        RequestBody::Leave(leave) => Command::Leave {
             room: room("leave.room", &leave.room)?,
         },
-        Asked::Talk(message) => Command::Talk {
+        RequestBody::Talk(message) => Command::Talk {
             room: room("talk.room", &message.room)?,
             text: text("talk.text", &message.text)?,
             kind: kind("talk.kind", message.kind)?,
             key: key("talk.key", &message.key)?,
         },
-        Asked::Direct(direct) => Command::Direct {
+        RequestBody::Direct(direct) => Command::Direct {
             to: user("direct.to", &direct.to)?,
             text: text("direct.text", &direct.text)?,
             kind: kind("direct.kind", direct.kind)?,
             key: key("direct.key", &direct.key)?,
         },
-        Asked::Users(users) => Command::Users {
+        RequestBody::Users(users) => Command::Users {
             room: room("users.room", &users.room)?,
             page: page("users.after", users.after, users.limit)?,
         },
-        Asked::Rooms(rooms) => Command::Rooms {
+        RequestBody::Rooms(rooms) => Command::Rooms {
             page: page("rooms.after", rooms.after, rooms.limit)?,
         },
-        Asked::Topic(topic) => Command::SetTopic {
+        RequestBody::Topic(topic) => Command::SetTopic {
             room: room("topic.room", &topic.room)?,
             topic: self::topic(&topic.topic)?,
         },
-        Asked::Rename(rename) => Command::Rename {
+        RequestBody::Rename(rename) => Command::Rename {
             name: user("rename.name", &rename.name)?,
             key: credential("rename.key", rename.key, limits::NAME_KEY_BYTES)?,
         },
-        Asked::History(history) => {
+        RequestBody::History(history) => {
             let (before, after) = interval(history.before, history.after)?;
             Command::History {
                 conversation: conversation("history", &history.room, "peer", &history.peer)?,
@@ -63,22 +63,22 @@ pub(super) fn command(asked: Asked) -> Result<Command, Refusal> {
                 limit: limit(history.limit),
             }
         }
-        Asked::Search(search) => Command::Search {
+        RequestBody::Search(search) => Command::Search {
             conversation: conversation("search", &search.room, "peer", &search.peer)?,
             text: searched(&search.text)?,
             before: Some(number("search.before", search.before)?).filter(|before| *before > 0),
             limit: limit(search.limit),
         },
-        Asked::Read(read) => Command::Read {
+        RequestBody::Read(read) => Command::Read {
             conversation: conversation("read", &read.room, "peer", &read.peer)?,
             seq: number("read.seq", read.seq)?,
         },
-        Asked::Unread(plaza::Unread {}) => Command::Unread,
-        Asked::Typing(typing) => Command::Typing {
+        RequestBody::Unread(plaza::Unread {}) => Command::Unread,
+        RequestBody::Typing(typing) => Command::Typing {
             conversation: conversation("typing", &typing.room, "to", &typing.to)?,
         },
-        Asked::Ping(plaza::Ping {}) => Command::Ping,
-        Asked::Exit(plaza::Exit {}) => Command::Exit,
+        RequestBody::Ping(plaza::Ping {}) => Command::Ping,
+        RequestBody::Exit(plaza::Exit {}) => Command::Exit,
     })
 }
 

@@ -16,7 +16,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event>
     let room = room.to_string();
     Some(match happening {
         Happening::Message(message) => Event::Message(self::message(room, message)),
-        Happening::Came {
+        Happening::UserJoined {
             user,
             online,
             version,
@@ -28,7 +28,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event>
             joined: vec![user.to_string()],
             ..Default::default()
         }),
-        Happening::Went {
+        Happening::UserLeft {
             user,
             how: _,
             online,
@@ -57,10 +57,10 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event>
         Happening::Digest {
             online,
             version,
-            came: _,
-            went: _,
-            last_came: _,
-            last_went: _,
+            joined: _,
+            left: _,
+            last_joined: _,
+            last_left: _,
             sample,
             users: _,
         } => Event::Presence(plaza::Presence {
@@ -91,7 +91,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event>
 pub(super) fn reply(reply: &Reply) -> Option<Event> {
     Some(match reply {
         // This protocol's clients speak first.
-        Reply::Greeting { peer: _, users: _ } | Reply::PeerWent { user: _ } => return None,
+        Reply::Greeting { peer: _, users: _ } | Reply::PeerLeft { user: _ } => return None,
         Reply::Welcome(welcome) => Event::Welcome(self::welcome(welcome)),
         Reply::Joined(joined) => Event::Joined(self::joined(joined)),
         Reply::Left { room } => Event::Left(plaza::Left { room: room.to_string() }),

@@ -20,17 +20,17 @@ use crate::{
     chat::{ErrorCode, Refusal, RequestId},
     codec::{Fault, json::depth_within},
     limits,
-    proto::plaza::{self, client_message::Request as Asked},
+    proto::plaza::{self, client_message::Request as RequestBody},
 };
 
-pub(super) fn read(message: &[u8]) -> Result<(RequestId, Asked), Fault> {
-    let mut envelope = Envelope::default();
+pub(super) fn read(message: &[u8]) -> Result<(RequestId, RequestBody), Fault> {
+    let mut envelope = RequestEnvelope::default();
     read_request(message, &mut envelope)
-        .map(|asked| (envelope.id, asked))
+        .map(|body| (envelope.id, body))
         .map_err(|refusal| Fault::Refused(envelope.id, refusal))
 }
 
-fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<Asked, Refusal> {
+fn read_request<'a>(message: &'a [u8], envelope: &mut RequestEnvelope<'a>) -> Result<RequestBody, Refusal> {
     let message = std::str::from_utf8(message).map_err(|fault| {
         ErrorCode::Malformed.because(format!(
             "the message is not UTF-8 at byte {}; send JSON as UTF-8 text",
@@ -66,7 +66,7 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
 
 /// `{"id":…, "<request>":{…}}`, as far as it was parsed; a refusal uses these fields.
 #[derive(Default)]
-struct Envelope<'a> {
+struct RequestEnvelope<'a> {
     id: RequestId,
     id_refusal: Option<Refusal>,
     request: Option<(&'static str, &'a RawValue)>,
@@ -81,7 +81,7 @@ enum Member {
     Unknown(String),
 }
 
-impl<'de> Visitor<'de> for &mut Envelope<'de> {
+impl<'de> Visitor<'de> for &mut RequestEnvelope<'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,7 +144,7 @@ impl Visitor<'_> for MemberName {
 /// A hello whose positions are not parsed yet.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Hello {
+struct HelloBody {
     name: String,
     token: String,
     key: String,
@@ -158,7 +158,7 @@ impl Body for &RawValue {
     }
 
     fn read_hello(self) -> Result<plaza::Hello, Refusal> {
-        let hello: Hello = object("hello", self)?;
+        let hello: HelloBody = object("hello", self)?;
         Ok(plaza::Hello {
             name: hello.name,
             token: hello.token,
@@ -211,8 +211,8 @@ fn member_by_member<T: DeserializeOwned>(at: &str, body: &RawValue) -> Result<T,
 }
 
 fn wrong_member(field: &str, value: &RawValue, fault: &serde_json::Error) -> Refusal {
-    let said = fault.to_string();
-    match said.rsplit_once(", expected ") {
+    let problem = fault.to_string();
+    match problem.rsplit_once(", expected ") {
         Some((_, expected)) if fault.is_data() => {
             let expected = expected
                 .rsplit_once(" at line ")

@@ -12,9 +12,9 @@ use crate::{
 };
 
 pub(super) fn write(id: RequestId, room: &RoomName, message: &ChatMessage, out: &mut Frames) {
-    out.json(&Told {
+    out.json(&EventJson {
         id: id.map_or(0, NonZeroU64::get),
-        message: Message {
+        message: MessageJson {
             room: room.as_str(),
             seq: message.seq,
             prev: message.prev,
@@ -30,14 +30,14 @@ pub(super) fn write(id: RequestId, room: &RoomName, message: &ChatMessage, out: 
 }
 
 #[derive(Serialize)]
-struct Told<'t> {
+struct EventJson<'t> {
     #[serde(skip_serializing_if = "proto::is_default")]
     id: u64,
-    message: Message<'t>,
+    message: MessageJson<'t>,
 }
 
 #[derive(Serialize)]
-struct Message<'t> {
+struct MessageJson<'t> {
     #[serde(skip_serializing_if = "proto::is_default")]
     room: &'t str,
     seq: u64,

@@ -90,13 +90,13 @@ impl Codec for NativeCodec {
         if std::mem::take(&mut self.undecided) && matches!(message, Message::Binary(_)) {
             self.form = Form::Protobuf;
         }
-        let (id, asked) = match (self.form, message) {
+        let (id, body) = match (self.form, message) {
             (Form::Protobuf, Message::Binary(bytes)) => protobuf::read(bytes)?,
             (Form::Json, Message::Text(bytes)) => json::read(bytes)?,
             (Form::Protobuf, Message::Text(_)) => return Err(wrong_form("text", "protobuf in binary", JSON)),
             (Form::Json, Message::Binary(_)) => return Err(wrong_form("binary", "JSON in text", PROTOBUF)),
         };
-        let command = decode::command(asked).map_err(|refusal| Fault::Refused(id, refusal))?;
+        let command = decode::command(body).map_err(|refusal| Fault::Refused(id, refusal))?;
         requests.push(Request { id, command });
         Ok(())
     }
@@ -143,9 +143,9 @@ impl Form {
     }
 }
 
-fn wrong_form(seen: &str, spoken: &str, other: &str) -> Fault {
+fn wrong_form(seen: &str, own: &str, other: &str) -> Fault {
     let text = format!(
-        "a {seen} message was seen, but this connection speaks {spoken} messages; offer the subprotocol {other} when \
+        "a {seen} message was seen, but this connection speaks {own} messages; offer the subprotocol {other} when \
          connecting to speak the other form"
     );
     Fault::Refused(None, ErrorCode::Malformed.because(text))

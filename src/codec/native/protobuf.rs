@@ -13,7 +13,7 @@ use crate::{
         Fault,
         protobuf::{Field, Fields, Torn, Value},
     },
-    proto::plaza::{self, client_message::Request as Asked},
+    proto::plaza::{self, client_message::Request as RequestBody},
 };
 
 /// The field number of `id`.
@@ -21,14 +21,14 @@ const ID: u32 = 1;
 /// The field number of `Hello.resume`.
 const RESUME: u32 = 4;
 
-pub(super) fn read(message: &[u8]) -> Result<(RequestId, Asked), Fault> {
+pub(super) fn read(message: &[u8]) -> Result<(RequestId, RequestBody), Fault> {
     let mut id = None;
     read_request(message, &mut id)
-        .map(|asked| (id, asked))
+        .map(|body| (id, body))
         .map_err(|refusal| Fault::Refused(id, refusal))
 }
 
-fn read_request(message: &[u8], id: &mut RequestId) -> Result<Asked, Refusal> {
+fn read_request(message: &[u8], id: &mut RequestId) -> Result<RequestBody, Refusal> {
     let mut request: Option<(&'static str, &[u8])> = None;
     let mut unknown = None;
     for field in fields(message) {
@@ -68,12 +68,12 @@ impl Body for &[u8] {
     fn read<M: prost::Message + Default>(self, request: &str) -> Result<M, Refusal> {
         M::decode(self).map_err(|fault| {
             // prost adds the field and the fault after a prefix of its own.
-            let said = fault.to_string();
-            let said = said
+            let problem = fault.to_string();
+            let problem = problem
                 .strip_prefix("failed to decode Protobuf message: ")
-                .unwrap_or(&said);
+                .unwrap_or(&problem);
             ErrorCode::Malformed.because(format!(
-                "{request} cannot be read: {said}; encode it as in plaza/v1/chat.proto"
+                "{request} cannot be read: {problem}; encode it as in plaza/v1/chat.proto"
             ))
         })
     }

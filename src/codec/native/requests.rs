@@ -3,7 +3,7 @@
 use crate::{
     chat::{ErrorCode, Refusal},
     limits,
-    proto::plaza::{self, client_message::Request as Asked},
+    proto::plaza::{self, client_message::Request as RequestBody},
 };
 
 /// The body of a request, in JSON or protobuf.
@@ -16,24 +16,24 @@ pub(super) trait Body: Sized {
 }
 
 /// Parses the request with this name.
-pub(super) fn read(request: &str, body: impl Body) -> Result<Asked, Refusal> {
+pub(super) fn read(request: &str, body: impl Body) -> Result<RequestBody, Refusal> {
     Ok(match request {
-        "hello" => Asked::Hello(body.read_hello()?),
-        "join" => Asked::Join(body.read(request)?),
-        "leave" => Asked::Leave(body.read(request)?),
-        "talk" => Asked::Talk(body.read(request)?),
-        "direct" => Asked::Direct(body.read(request)?),
-        "users" => Asked::Users(body.read(request)?),
-        "rooms" => Asked::Rooms(body.read(request)?),
-        "topic" => Asked::Topic(body.read(request)?),
-        "rename" => Asked::Rename(body.read(request)?),
-        "history" => Asked::History(body.read(request)?),
-        "search" => Asked::Search(body.read(request)?),
-        "read" => Asked::Read(body.read(request)?),
-        "unread" => Asked::Unread(body.read(request)?),
-        "typing" => Asked::Typing(body.read(request)?),
-        "ping" => Asked::Ping(body.read(request)?),
-        "exit" => Asked::Exit(body.read(request)?),
+        "hello" => RequestBody::Hello(body.read_hello()?),
+        "join" => RequestBody::Join(body.read(request)?),
+        "leave" => RequestBody::Leave(body.read(request)?),
+        "talk" => RequestBody::Talk(body.read(request)?),
+        "direct" => RequestBody::Direct(body.read(request)?),
+        "users" => RequestBody::Users(body.read(request)?),
+        "rooms" => RequestBody::Rooms(body.read(request)?),
+        "topic" => RequestBody::Topic(body.read(request)?),
+        "rename" => RequestBody::Rename(body.read(request)?),
+        "history" => RequestBody::History(body.read(request)?),
+        "search" => RequestBody::Search(body.read(request)?),
+        "read" => RequestBody::Read(body.read(request)?),
+        "unread" => RequestBody::Unread(body.read(request)?),
+        "typing" => RequestBody::Typing(body.read(request)?),
+        "ping" => RequestBody::Ping(body.read(request)?),
+        "exit" => RequestBody::Exit(body.read(request)?),
         other => return Err(unknown_request(other)),
     })
 }

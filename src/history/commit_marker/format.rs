@@ -1,6 +1,6 @@
 //! The bytes of the commit marker: a header of 512 bytes, the note, and entries of 32 bytes. `docs/history-format.md` describes them.
 
-use crate::history::{files::Identity, settings::Durability};
+use crate::history::{files::FileIdentity, settings::Durability};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -11,7 +11,7 @@ pub(crate) struct Header {
     /// The database file itself has all commits up to this one.
     pub(crate) base: u64,
     /// The identities of the files. `CommitMarker::begin` sets it.
-    pub(crate) place: Place,
+    pub(crate) files: FileIdentities,
 }
 
 /// How the last server left the store.
@@ -26,10 +26,10 @@ pub(crate) enum State {
 
 /// The identities of files that belong together. A rename keeps an identity; a copy has a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Place {
+pub(crate) struct FileIdentities {
     /// The identity of the commit marker.
-    pub(crate) head: Option<Identity>,
-    pub(crate) database: Option<Identity>,
+    pub(crate) head: Option<FileIdentity>,
+    pub(crate) database: Option<FileIdentity>,
 }
 
 impl Header {
@@ -49,9 +49,9 @@ impl Header {
             State::Stopped => 1,
             State::Copy => 2,
         });
-        text.resize(PLACE_AT, 0);
-        for identity in [self.place.head, self.place.database] {
-            text.extend_from_slice(&identity.map_or([0; 16], Identity::encode));
+        text.resize(FILES_AT, 0);
+        for identity in [self.files.head, self.files.database] {
+            text.extend_from_slice(&identity.map_or([0; 16], FileIdentity::encode));
         }
         text.resize(HEADER_BYTES - 4, 0);
         let sum = crc32fast::hash(&text);
@@ -82,9 +82,9 @@ impl Header {
                 2 => State::Copy,
                 _ => return None,
             },
-            place: Place {
-                head: Identity::decode(text.get(PLACE_AT..PLACE_AT + 16)?.try_into().ok()?),
-                database: Identity::decode(text.get(PLACE_AT + 16..PLACE_AT + 32)?.try_into().ok()?),
+            files: FileIdentities {
+                head: FileIdentity::decode(text.get(FILES_AT..FILES_AT + 16)?.try_into().ok()?),
+                database: FileIdentity::decode(text.get(FILES_AT + 16..FILES_AT + 32)?.try_into().ok()?),
             },
         })
     }
@@ -92,7 +92,7 @@ impl Header {
 
 /// The head of one log after one commit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct MarkerEntry {
     pub(super) commit: u64,
     pub(super) head: u64,
     pub(super) log: u32,
@@ -100,7 +100,7 @@ pub(super) struct Entry {
     pub(super) of: u32,
 }
 
-impl Entry {
+impl MarkerEntry {
     pub(super) fn encode(self, store: u64) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0; ENTRY_BYTES];
         let (text, rest) = bytes.split_at_mut(ENTRY_TEXT);
@@ -140,7 +140,7 @@ pub(super) const MAGIC: &[u8; 8] = b"PLZHEAD3";
 pub(super) const MAGIC_BEFORE: &[u8; 8] = b"PLZHEAD2";
 pub(super) const HEADER_BYTES: usize = 512;
 /// Offset of the identities in the header.
-pub(super) const PLACE_AT: usize = 48;
+pub(super) const FILES_AT: usize = 48;
 pub(super) const ENTRY_BYTES: usize = 32;
 /// Length of an entry without its checksum and the reserved bytes.
 pub(super) const ENTRY_TEXT: usize = 24;

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use super::format::{BEGIN_BYTES, ENTRY_BYTES, Entry, HEADER_BYTES, Header, MAGIC_BEFORE, NOTE, State};
+use super::format::{BEGIN_BYTES, ENTRY_BYTES, HEADER_BYTES, Header, MAGIC_BEFORE, MarkerEntry, NOTE, State};
 use crate::history::files;
 
 /// The state of the commit marker at a start.
@@ -69,7 +69,7 @@ impl LastRun {
         };
         let mut heads = BTreeMap::new();
         let mut announced = (newest > commit).then(|| (newest, BTreeMap::new()));
-        for Entry {
+        for MarkerEntry {
             commit: at, log, head, ..
         } in named
         {
@@ -96,7 +96,7 @@ impl LastRun {
 
     /// Resolves the announced commit, by the number of commits in the database. It counts if the database has it. If not, no client got
     /// its acknowledgement, so it is ignored, except after a power cut: then the note may be lost, and the commit counts.
-    pub(crate) fn beside(self, commits: u64) -> Self {
+    pub(crate) fn resolve_announced(self, commits: u64) -> Self {
         match self {
             Self::Read {
                 header,
@@ -127,7 +127,7 @@ impl LastRun {
 struct Entries {
     note: Note,
     /// All entries except the note, in file order.
-    named: Vec<Entry>,
+    named: Vec<MarkerEntry>,
     newest: u64,
     unreadable: u64,
     /// Unreadable entries after the last readable one.
@@ -158,7 +158,7 @@ impl Entries {
                 unwritten += u64::from(place > 0);
                 continue;
             }
-            match (place, Entry::decode(header.store, bytes)) {
+            match (place, MarkerEntry::decode(header.store, bytes)) {
                 (0, Some(entry)) if entry.log == NOTE => {
                     read.note = Note::At(entry.commit.max(header.base));
                     note_is_there = true;

@@ -28,11 +28,11 @@ use std::{
 };
 
 use super::{
-    files::{self, Identity},
+    files::{self, FileIdentity},
     settings::Durability,
 };
-use format::{BEGIN_BYTES, ENTRY_BYTES, Entry, FIRST_ENTRY, HEADER_BYTES, NOTE};
-pub(crate) use format::{Header, Place, State};
+use format::{BEGIN_BYTES, ENTRY_BYTES, FIRST_ENTRY, HEADER_BYTES, MarkerEntry, NOTE};
+pub(crate) use format::{FileIdentities, Header, State};
 pub(crate) use last_run::LastRun;
 
 #[derive(Debug)]
@@ -66,9 +66,9 @@ impl CommitMarker {
             .truncate(true)
             .mode(0o600)
             .open(&fresh)?;
-        header.place = Place {
-            head: Identity::of(&file.metadata()?),
-            database: fs::metadata(database).ok().and_then(|data| Identity::of(&data)),
+        header.files = FileIdentities {
+            head: FileIdentity::of(&file.metadata()?),
+            database: fs::metadata(database).ok().and_then(|data| FileIdentity::of(&data)),
         };
         // With its blocks allocated, syncing an entry writes one block and no metadata.
         let mut bytes = vec![0; BEGIN_BYTES];
@@ -108,7 +108,7 @@ impl CommitMarker {
         let mut bytes = Vec::with_capacity(heads.len() * ENTRY_BYTES);
         for (log, head) in heads {
             let (log, head) = (*log, *head);
-            bytes.extend_from_slice(&Entry { commit, head, log, of }.encode(self.header.store));
+            bytes.extend_from_slice(&MarkerEntry { commit, head, log, of }.encode(self.header.store));
         }
         let written = self.file.write_all_at(&bytes, self.end);
         if let (Ok(()), Some(syncer)) = (&written, &self.syncer) {
@@ -127,7 +127,7 @@ impl CommitMarker {
             syncer.end()?;
         }
         self.end += bytes;
-        let note = Entry {
+        let note = MarkerEntry {
             commit,
             head: 0,
             log: NOTE,

@@ -8,7 +8,7 @@ fn header() -> Header {
         durability: Durability::Fsync,
         state: State::Running,
         base: 40,
-        place: Place::default(),
+        files: FileIdentities::default(),
     }
 }
 
@@ -23,7 +23,7 @@ fn remember(marker: &mut CommitMarker, commit: u64, heads: &[(u32, u64)]) {
 
 /// The last commit and the heads that recovery believes beside a database with this many commits.
 fn believed(path: &Path, commits: u64) -> (u64, Vec<(u32, u64)>) {
-    match LastRun::read(path).unwrap().beside(commits) {
+    match LastRun::read(path).unwrap().resolve_announced(commits) {
         LastRun::Read { commit, heads, .. } => (commit, heads.iter().map(|(log, (_, head))| (*log, *head)).collect()),
         other => panic!("{other:?}"),
     }
@@ -92,7 +92,7 @@ fn one_damaged_entry_hides_no_other() {
         LastRun::read(&path).unwrap(),
         LastRun::Read {
             header: Header {
-                place: marker.header.place,
+                files: marker.header.files,
                 ..header()
             },
             commit: 43,

@@ -97,7 +97,7 @@ pub(super) fn write(tables: Tables<'_>, log: u32, block: u64, entries: &[KeyEntr
 /// Deletes the oldest blocks of a log in which all keys have expired, at most `limit` of them. Returns their numbers.
 pub(super) fn forget(tables: Tables<'_>, row: &LogRow, live: LiveKeys, limit: usize) -> Result<Vec<u64>, StoreFault> {
     let change = || -> rusqlite::Result<Vec<u64>> {
-        let mut gone = Vec::new();
+        let mut deleted = Vec::new();
         let sql = "SELECT block, at FROM key_block WHERE log = ?1 ORDER BY block LIMIT ?2";
         let mut select = tables.db.prepare_cached(sql)?;
         let mut blocks = select.query(params![row.id, limit as i64])?;
@@ -106,14 +106,14 @@ pub(super) fn forget(tables: Tables<'_>, row: &LogRow, live: LiveKeys, limit: us
             if live.includes(row, (block + 1) * BLOCK, at) {
                 break;
             }
-            gone.push(block);
+            deleted.push(block);
         }
         drop(blocks);
-        if let Some(last) = gone.last() {
+        if let Some(last) = deleted.last() {
             let sql = "DELETE FROM key_block WHERE log = ?1 AND block <= ?2";
             tables.db.prepare_cached(sql)?.execute(params![row.id, int(*last)])?;
         }
-        Ok(gone)
+        Ok(deleted)
     };
     change().map_err(|why| fault(tables.file, &why))
 }

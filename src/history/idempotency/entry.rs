@@ -33,7 +33,7 @@ impl KeyEntry {
     pub(super) const BYTES: usize = 44;
 
     /// `None`: the key has expired.
-    pub(super) fn judge(&self, row: &LogRow, digest: u32, live: LiveKeys) -> Option<Known> {
+    pub(super) fn compare(&self, row: &LogRow, digest: u32, live: LiveKeys) -> Option<Known> {
         if !live.includes(row, self.ordinal, int(self.at)) {
             return None;
         }

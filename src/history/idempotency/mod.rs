@@ -38,7 +38,7 @@ pub(crate) use table::{check_rows, forget_rows};
 
 /// The keys that the writer has in memory.
 #[derive(Default)]
-pub(crate) struct Keys {
+pub(crate) struct KeyCache {
     logs: foldhash::HashMap<u32, LogKeys>,
     /// The sum of [`LogKeys::weight`] over all logs.
     weight: usize,
@@ -58,7 +58,7 @@ struct LogKeys {
     used: bool,
 }
 
-impl Keys {
+impl KeyCache {
     /// Looks up the key of a message that is about to be numbered, and remembers a new key.
     #[expect(
         clippy::too_many_arguments,
@@ -91,7 +91,7 @@ impl Keys {
         }
         let fingerprint = Fingerprint::of(append.message.client, &append.message.user, key);
         let known = log.find(tables, row, fingerprint, &mut damage)?;
-        let known = known.and_then(|entry| entry.judge(row, digest, live));
+        let known = known.and_then(|entry| entry.compare(row, digest, live));
         if known.is_none() {
             let entry = KeyEntry {
                 fingerprint,
@@ -151,18 +151,18 @@ impl Keys {
         live: LiveKeys,
         limit: usize,
     ) -> Result<usize, StoreFault> {
-        let gone = blocks::forget(tables, row, live, limit)?;
-        if let (Some(last), Some(log)) = (gone.last(), self.logs.get_mut(&row.id)) {
+        let deleted = blocks::forget(tables, row, live, limit)?;
+        if let (Some(last), Some(log)) = (deleted.last(), self.logs.get_mut(&row.id)) {
             let before = log.ordinals.len();
             log.ordinals.retain(|_, ordinal| blocks::block_of(*ordinal) > *last);
             log.open.retain(|entry| blocks::block_of(entry.ordinal) > *last);
             self.weight -= before - log.ordinals.len();
         }
-        Ok(gone.len())
+        Ok(deleted.len())
     }
 
     /// Evicts the logs that were not used lately, if the maps exceed their bound.
-    pub(crate) fn make_room(&mut self) {
+    pub(crate) fn evict(&mut self) {
         if self.weight > limits::HISTORY_KEYS {
             self.logs.retain(|_, log| std::mem::take(&mut log.used));
             self.weight = self.logs.values().map(LogKeys::weight).sum();
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn logs_that_were_not_written_to_are_forgotten_first() {
-        let mut keys = Keys::default();
+        let mut keys = KeyCache::default();
         for (log, used) in [(1, true), (2, false)] {
             let ordinals = (0..limits::HISTORY_KEYS as u64 / 2).map(|n| (n, n)).collect();
             let log_keys = LogKeys {
@@ -285,12 +285,12 @@ mod tests {
             keys.weight += log_keys.weight();
             keys.logs.insert(log, log_keys);
         }
-        keys.make_room();
+        keys.evict();
         assert_eq!(keys.logs.keys().copied().collect::<Vec<_>>(), [1]);
         assert_eq!(keys.weight, keys.logs[&1].weight());
         keys.weight = limits::HISTORY_KEYS + 1;
         keys.logs.get_mut(&1).unwrap().used = true;
-        keys.make_room();
+        keys.evict();
         assert_eq!(keys.logs.len(), 1, "alone it has room");
     }
 }

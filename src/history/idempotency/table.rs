@@ -35,7 +35,7 @@ pub(super) fn remember<T>(
 ) -> rusqlite::Result<Known> {
     let owner = owner_text(append);
     let Tables { db, .. } = tables;
-    let mut select = db.prepare_cached(SAID_BY_CLIENT)?;
+    let mut select = db.prepare_cached(CLIENT_KEYS)?;
     let mut rows = select.query(params![owner, &**key])?;
     while let Some(cells) = rows.next()? {
         let log: u32 = cells.get(0)?;
@@ -46,7 +46,7 @@ pub(super) fn remember<T>(
         };
         // The database does not have the current transaction's changes to the log yet.
         let row = heads.get(&row.log).unwrap_or(&row);
-        if let Some(known) = Stored::read(cells, 1)?.judge(tables, row, &owner, key, digest, live) {
+        if let Some(known) = Stored::read(cells, 1)?.compare(tables, row, &owner, key, digest, live) {
             return Ok(known);
         }
     }
@@ -76,7 +76,7 @@ pub(super) fn find<T>(
         .prepare_cached("SELECT seq, at, digest, crc, ordinal FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?
         .query_row(params![row.id, owner, &**key], |cells| Stored::read(cells, 0))
         .optional()?;
-    Ok(stored.and_then(|stored| stored.judge(tables, row, &owner, key, digest, live)))
+    Ok(stored.and_then(|stored| stored.compare(tables, row, &owner, key, digest, live)))
 }
 
 /// Whether a log has keys of an older schema.
@@ -159,7 +159,7 @@ impl Stored {
     }
 
     /// `None`: the key has expired.
-    fn judge(
+    fn compare(
         &self,
         tables: Tables<'_>,
         row: &LogRow,
@@ -222,5 +222,5 @@ fn idem_crc(log: u32, owner: &str, key: &str, seq: i64, at: i64, digest: i64, or
 }
 
 /// The index only has direct messages of clients. SQLite uses it only if the query repeats its two conditions.
-const SAID_BY_CLIENT: &str = "SELECT log, seq, at, digest, crc, ordinal FROM idem INDEXED BY idem_of_clients
+const CLIENT_KEYS: &str = "SELECT log, seq, at, digest, crc, ordinal FROM idem INDEXED BY idem_of_clients
     WHERE user = ?1 AND key = ?2 AND user >= ' direct ' AND user < ' direct!'";

@@ -30,15 +30,15 @@ pub(super) fn origin(files: &Files, last_run: &LastRun) -> Result<StoreOrigin, S
     let LastRun::Read { header, .. } = last_run else {
         return Ok(StoreOrigin::InPlace);
     };
-    let seen = |file: &Path| fs::metadata(file).ok().and_then(|data| files::Identity::of(&data));
-    let differs = |known: Option<files::Identity>, file: &Path| known.is_some() && known != seen(file);
+    let seen = |file: &Path| fs::metadata(file).ok().and_then(|data| files::FileIdentity::of(&data));
+    let differs = |known: Option<files::FileIdentity>, file: &Path| known.is_some() && known != seen(file);
     if header.state == State::Copy {
         return Ok(StoreOrigin::Copied("it was made by `plaza history backup`".to_owned()));
     }
-    if differs(header.place.head, &files.head) {
+    if differs(header.files.head, &files.head) {
         return Ok(StoreOrigin::Copied(format!("{} is a copy", files.head.display())));
     }
-    if !differs(header.place.database, &files.database) {
+    if !differs(header.files.database, &files.database) {
         return Ok(StoreOrigin::InPlace);
     }
     let [_, wal, _] = with_companions(&files.database);
@@ -49,7 +49,7 @@ pub(super) fn origin(files: &Files, last_run: &LastRun) -> Result<StoreOrigin, S
 }
 
 /// All logs, each with an unknown loss.
-pub(super) fn every(logs: &BTreeMap<u32, LogRow>) -> Losses<'_> {
+pub(super) fn all(logs: &BTreeMap<u32, LogRow>) -> Losses<'_> {
     logs.values()
         .filter(|row| row.head > 0)
         .map(|row| (row, None))
@@ -70,11 +70,11 @@ pub(super) fn compare<'l>(
     let (header, commit, heads, unreadable, hidden) = match last_run {
         // Without a commit there is nothing to lose.
         LastRun::Missing | LastRun::Damaged | LastRun::Older if commits == 0 => return Ok((Vec::new(), None)),
-        LastRun::Missing | LastRun::Damaged => return Ok((every(logs), None)),
+        LastRun::Missing | LastRun::Damaged => return Ok((all(logs), None)),
         LastRun::Older => {
             let why =
                 "an older version wrote its commit marker, which does not tell a backup from a store that was stopped";
-            return Ok((every(logs), Some(why.to_owned())));
+            return Ok((all(logs), Some(why.to_owned())));
         }
         LastRun::Read {
             header,
@@ -97,7 +97,7 @@ pub(super) fn compare<'l>(
         });
     }
     let copied = match origin {
-        StoreOrigin::Replaced(why) => return Ok((every(logs), Some(why))),
+        StoreOrigin::Replaced(why) => return Ok((all(logs), Some(why))),
         StoreOrigin::Copied(why) => Some(why),
         StoreOrigin::InPlace if header.state == State::Stopped && commits > header.base => Some(format!(
             "it was stopped after {} commits and has {commits}",

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::{
     checkpoint::checkpoint_all,
-    commit_marker::{CommitMarker, Header, LastRun, Place, State},
+    commit_marker::{CommitMarker, FileIdentities, Header, LastRun, State},
     fault::{StartFault, fault, io_fault},
     files::{self, Files, with_companions},
     log::LogId,
@@ -80,12 +80,12 @@ pub(crate) fn open_claimed(
     let mut db = schema::open_writer(&files.database, durability)?;
     let store_fault = |why: rusqlite::Error| StartFault::Store(fault(&files.database, &why));
     let (store, commits) = store_row(&db, &files.database)?;
-    let last_run = last_run.beside(commits);
+    let last_run = last_run.resolve_announced(commits);
     let logs = verified_logs(&db, &files.database).map_err(StartFault::Store)?;
     let (mut losses, copied) = losses::compare(files, &last_run, origin, (store, commits), &logs)?;
-    verify::mend_pairs(&mut db, &files.database, &logs).map_err(StartFault::Store)?;
+    verify::repair_pairs(&mut db, &files.database, &logs).map_err(StartFault::Store)?;
     if epochs == Epochs::Begin {
-        losses = losses::every(&logs);
+        losses = losses::all(&logs);
     }
     let mut recovered = Vec::new();
     if !losses.is_empty() {
@@ -111,7 +111,7 @@ pub(crate) fn open_claimed(
         durability,
         state: State::Running,
         base: commits,
-        place: Place::default(),
+        files: FileIdentities::default(),
     };
     let marker = CommitMarker::begin(&files.head, &files.database, header)
         .map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;

@@ -75,7 +75,7 @@ pub(crate) fn without_pairs<'l>(
 
 /// Inserts missing rows of table `pair`. Nothing was lost with them, because the rows of the logs name the users, and readers use those
 /// if the table is damaged.
-pub(super) fn mend_pairs(db: &mut Connection, file: &Path, logs: &BTreeMap<u32, LogRow>) -> Result<(), StoreFault> {
+pub(super) fn repair_pairs(db: &mut Connection, file: &Path, logs: &BTreeMap<u32, LogRow>) -> Result<(), StoreFault> {
     let mended = without_pairs(db, file, logs).and_then(|missing| make_pairs(db, file, &missing));
     match mended {
         Err(why @ StoreFault::Damaged { .. }) => {

@@ -20,7 +20,7 @@ use super::terms;
 use crate::{
     chat::Seq,
     history::{
-        chain::{Chain, Order},
+        chain::{Chain, Direction},
         fault::{StartFault, StoreFault, fault, io_fault},
         files::{Files, with_companions},
         reader::IDLE,
@@ -113,20 +113,20 @@ pub(crate) fn run<T: Send + 'static>(
     let mut known = HashSet::new();
     let mut seen = 0;
     let mut failing = false;
-    while !shared.fresh.logs.is_closed() {
-        while let Some(log) = shared.fresh.logs.pop() {
+    while !shared.unindexed.logs.is_closed() {
+        while let Some(log) = shared.unindexed.logs.pop() {
             if known.insert(log) {
                 due.push_back(log);
             }
         }
-        if shared.fresh.all.swap(false, Ordering::AcqRel) {
+        if shared.unindexed.all.swap(false, Ordering::AcqRel) {
             match every_log(store, &files.database) {
                 Ok(logs) => due.extend(logs.into_iter().filter(|log| known.insert(*log))),
                 Err(fault) => tracing::error!(%fault, "the logs to index cannot be listed"),
             }
         }
         let Some(log) = due.pop_front() else {
-            let fresh = shared.fresh.logs.wait(IDLE);
+            let fresh = shared.unindexed.logs.wait(IDLE);
             due.extend(fresh.filter(|log| known.insert(*log)));
             continue;
         };
@@ -134,7 +134,7 @@ pub(crate) fn run<T: Send + 'static>(
         let done = slice(&mut index, store, &files.database, &files.search, log);
         if failing && done.is_ok() {
             failing = false;
-            shared.faults.beside(None);
+            shared.faults.degraded(None);
         }
         match done {
             Ok((indexed, true)) => {
@@ -164,18 +164,18 @@ pub(crate) fn run<T: Send + 'static>(
                 match fault {
                     // The damage is in the store, so it stays reported even if the index is rebuilt.
                     StoreFault::Damaged { .. } if !own => shared.found(&fault, "what is stored is damaged"),
-                    fault => shared.faults.beside(Some(fault)),
+                    fault => shared.faults.degraded(Some(fault)),
                 }
                 if own {
                     // The index itself is damaged, and cheap to rebuild.
                     drop(index);
                     match open(files, number) {
                         Ok(fresh) => index = fresh,
-                        Err(fault) => return shared.faults.beside(Some(fault)),
+                        Err(fault) => return shared.faults.degraded(Some(fault)),
                     }
-                    shared.faults.beside(None);
-                    shared.fresh.generation.fetch_add(1, Ordering::AcqRel);
-                    shared.fresh.all.store(true, Ordering::Release);
+                    shared.faults.degraded(None);
+                    shared.unindexed.generation.fetch_add(1, Ordering::AcqRel);
+                    shared.unindexed.all.store(true, Ordering::Release);
                 }
                 pause(shared, limits::HISTORY_PROBE);
             }
@@ -198,7 +198,7 @@ pub(crate) fn run<T: Send + 'static>(
 /// Sleeps until the time is over or the store stops.
 fn pause<T>(shared: &Shared<T>, time: Duration) {
     let until = Instant::now() + time;
-    while !shared.fresh.logs.is_closed() {
+    while !shared.unindexed.logs.is_closed() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return;
@@ -251,7 +251,7 @@ pub(crate) fn slice(
         };
         let low = cursor.upto + 1;
         cursor.upto = row.head;
-        chain.scan((low, row.head), Order::Up, |message| {
+        chain.scan((low, row.head), Direction::Ascending, |message| {
             terms::tokens(&message.text, &mut tokens);
             if !tokens.is_empty() {
                 insert

@@ -5,8 +5,8 @@
 //! [`limits::HISTORY_SEARCH_TIME`]; then it returns its results and where to continue.
 
 mod fold;
-pub(crate) mod fresh;
 pub(crate) mod index;
+pub(crate) mod index_queue;
 mod script;
 mod terms;
 
@@ -20,13 +20,13 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    chain::{Chain, Order},
+    chain::{Chain, Direction},
     fault::{StartFault, StoreFault, fault},
     files::Files,
     log::LogId,
     outcome::{Answer, Outcome},
     reader::{IDLE, guarded},
-    request::Ask,
+    request::Query,
     rows::{self, LogRow},
     schema,
     shared::{Deliver, Shared},
@@ -37,29 +37,29 @@ use crate::{
     limits,
 };
 use index::Cursor;
-use terms::Query;
+use terms::SearchQuery;
 
 /// The search thread.
 pub(crate) struct Searcher {
     files: Files,
     store: Connection,
-    /// Opened when first needed, and again after a rebuild (the number is [`Fresh::generation`](fresh::Fresh::generation)).
+    /// Opened when first needed, and again after a rebuild. The number is `IndexQueue::generation`.
     index: Option<(u64, Connection)>,
 }
 
 /// The state of one search.
-struct Hunt<'h> {
+struct SearchRun<'h> {
     store: &'h Connection,
     file: &'h PathBuf,
     row: LogRow,
-    query: Query,
+    query: SearchQuery,
     limit: usize,
     until: Instant,
     found: Vec<ChatMessage>,
 }
 
 /// Where a search ended.
-enum Halt {
+enum SearchEnd {
     /// At the oldest message.
     Bottom,
     /// Everything from this number up has been searched.
@@ -77,14 +77,14 @@ impl Searcher {
 
     pub(crate) fn run<T: Send + 'static>(mut self, shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>) {
         loop {
-            let Some((ask, ticket)) = shared.searches.wait(IDLE) else {
+            let Some((query, ticket)) = shared.searches.wait(IDLE) else {
                 if shared.searches.is_closed() {
                     return;
                 }
                 continue;
             };
             let file = self.files.database.clone();
-            let outcome = match guarded(&file, || self.answer(&ask, shared.fresh.generation())) {
+            let outcome = match guarded(&file, || self.answer(&query, shared.unindexed.generation())) {
                 Ok((answer, cut)) => {
                     bump(&shared.stats.searches, 1);
                     bump(&shared.stats.searches_cut, u64::from(cut));
@@ -93,7 +93,7 @@ impl Searcher {
                 Err(why) => {
                     bump(&shared.stats.unanswered, 1);
                     shared.found(&why, "a search could not be answered");
-                    Outcome::Unanswered { ticket, ask, why }
+                    Outcome::Unanswered { ticket, query, why }
                 }
             };
             deliver.deliver(vec![outcome]);
@@ -101,13 +101,13 @@ impl Searcher {
     }
 
     /// Returns the answer, and whether the search ran out of time.
-    fn answer(&mut self, ask: &Ask, generation: u64) -> Result<(Answer, bool), StoreFault> {
-        let Ask::Search {
+    fn answer(&mut self, query: &Query, generation: u64) -> Result<(Answer, bool), StoreFault> {
+        let Query::Search {
             log,
             text,
             before,
             limit,
-        } = ask
+        } = query
         else {
             return Err(StoreFault::Refused {
                 seen: "another thread answers this".to_owned(),
@@ -141,7 +141,7 @@ pub(crate) fn search(
     let _snapshot = store
         .unchecked_transaction()
         .map_err(|why| fault(&files.database, &why))?;
-    let query = Query::parse(text);
+    let query = SearchQuery::parse(text);
     let Some((row, head)) = rows::head(store, &files.database, log)?.filter(|_| !query.is_empty()) else {
         let head = rows::head(store, &files.database, log)?.map_or_else(rows::empty, |(_, head)| head);
         let (log, messages, next) = (log.clone(), Vec::new(), None);
@@ -161,7 +161,7 @@ pub(crate) fn search(
         .flatten()
         .filter(|cursor| cursor.epoch == row.epoch);
     let top = before.map_or(row.head, |before| before.saturating_sub(1).min(row.head));
-    let mut hunt = Hunt {
+    let mut run = SearchRun {
         store,
         file: &files.database,
         row,
@@ -170,13 +170,13 @@ pub(crate) fn search(
         until: begun + limits::HISTORY_SEARCH_TIME,
         found: Vec::new(),
     };
-    let halt = hunt.down(top, index.zip(cursor), files)?;
-    let cut = matches!(halt, Halt::At(_)) && hunt.found.len() < hunt.limit;
-    let next = match halt {
-        Halt::At(seq) if seq > hunt.row.first => Some(seq),
-        Halt::At(_) | Halt::Bottom => None,
+    let end = run.down(top, index.zip(cursor), files)?;
+    let cut = matches!(end, SearchEnd::At(_)) && run.found.len() < run.limit;
+    let next = match end {
+        SearchEnd::At(seq) if seq > run.row.first => Some(seq),
+        SearchEnd::At(_) | SearchEnd::Bottom => None,
     };
-    let (log, messages) = (log.clone(), hunt.found);
+    let (log, messages) = (log.clone(), run.found);
     Ok((
         Answer::Found {
             log,
@@ -188,12 +188,12 @@ pub(crate) fn search(
     ))
 }
 
-impl Hunt<'_> {
-    fn down(&mut self, top: Seq, index: Option<(&Connection, Cursor)>, files: &Files) -> Result<Halt, StoreFault> {
+impl SearchRun<'_> {
+    fn down(&mut self, top: Seq, index: Option<(&Connection, Cursor)>, files: &Files) -> Result<SearchEnd, StoreFault> {
         let indexed = index.map_or(0, |(_, cursor)| cursor.upto);
         let scanned_to = (indexed + 1).max(self.row.first);
-        if let Some(halt) = self.scan(scanned_to, top)? {
-            return Ok(halt);
+        if let Some(end) = self.scan(scanned_to, top)? {
+            return Ok(end);
         }
         let top = top.min(indexed);
         match (index, self.query.expression()) {
@@ -201,14 +201,14 @@ impl Hunt<'_> {
                 .ask_index(db, &expression, top)
                 .map_err(|why| fault(&files.search, &why))?,
             // The index has no token for punctuation alone.
-            (Some(_), None) => Ok(self.scan(self.row.first, top)?.unwrap_or(Halt::Bottom)),
-            (None, _) => Ok(Halt::Bottom),
+            (Some(_), None) => Ok(self.scan(self.row.first, top)?.unwrap_or(SearchEnd::Bottom)),
+            (None, _) => Ok(SearchEnd::Bottom),
         }
     }
 
     /// Compares every message of an interval with the query, newest first.
-    fn scan(&mut self, low: Seq, high: Seq) -> Result<Option<Halt>, StoreFault> {
-        let mut halt = None;
+    fn scan(&mut self, low: Seq, high: Seq) -> Result<Option<SearchEnd>, StoreFault> {
+        let mut end = None;
         let Self {
             query,
             found,
@@ -223,19 +223,19 @@ impl Hunt<'_> {
             file: self.file,
             log: row,
         };
-        chain.scan((low, high), Order::Down, |message| {
+        chain.scan((low, high), Direction::Descending, |message| {
             let seq = message.seq;
             if query.matches(&message.text) {
                 found.push(message.message(self.file, row)?);
             }
             looked += 1;
             if found.len() >= *limit || looked.is_multiple_of(64) && Instant::now() >= *until {
-                halt = Some(Halt::At(seq));
+                end = Some(SearchEnd::At(seq));
                 return Ok(ControlFlow::Break(()));
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(halt)
+        Ok(end)
     }
 
     /// Compares a hit of the index with the query.
@@ -253,7 +253,12 @@ impl Hunt<'_> {
     }
 
     /// Queries the index, window by window.
-    fn ask_index(&mut self, db: &Connection, expression: &str, top: Seq) -> rusqlite::Result<Result<Halt, StoreFault>> {
+    fn ask_index(
+        &mut self,
+        db: &Connection,
+        expression: &str,
+        top: Seq,
+    ) -> rusqlite::Result<Result<SearchEnd, StoreFault>> {
         let mut select = db.prepare_cached(
             "SELECT rowid FROM words WHERE words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC",
         )?;
@@ -270,7 +275,7 @@ impl Hunt<'_> {
                     return Ok(Err(why));
                 }
                 if self.found.len() >= self.limit || Instant::now() >= self.until {
-                    return Ok(Ok(Halt::At(seq)));
+                    return Ok(Ok(SearchEnd::At(seq)));
                 }
             }
             if low <= self.row.first {
@@ -280,7 +285,7 @@ impl Hunt<'_> {
             let now = Instant::now();
             // The next window is larger, as far as the remaining time allows at the speed of this one.
             if now >= self.until {
-                return Ok(Ok(Halt::At(low)));
+                return Ok(Ok(SearchEnd::At(low)));
             }
             let took = now.duration_since(begun).max(Duration::from_micros(1));
             let times = self.until.duration_since(now).as_nanos() / took.as_nanos();
@@ -290,7 +295,7 @@ impl Hunt<'_> {
                 _ => width.saturating_mul(4),
             };
         }
-        Ok(Ok(Halt::Bottom))
+        Ok(Ok(SearchEnd::Bottom))
     }
 }
 

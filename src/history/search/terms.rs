@@ -6,9 +6,9 @@
 //! inside a word. One that begins with fewer letters matches only at the beginning of a word, because `a` would match every message
 //! otherwise.
 //!
-//! The index only narrows the candidates; [`Query::matches`] decides. A word has as tokens its runs of three and four characters and its
-//! beginning. Scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictographs have every character and every pair of adjacent
-//! characters. A term of punctuation alone has no token, so search scans for it.
+//! The index only narrows the candidates; [`SearchQuery::matches`] decides. A word has as tokens its runs of three and four characters
+//! and its beginning. Scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictographs have every character and every pair of
+//! adjacent characters. A term of punctuation alone has no token, so search scans for it.
 
 use super::{
     fold::fold,
@@ -18,24 +18,24 @@ use crate::limits;
 
 /// A query: a message must contain every term.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Query {
+pub(crate) struct SearchQuery {
     terms: Vec<Term>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Term {
     text: String,
-    place: Place,
+    anchor: Anchor,
 }
 
 /// Where in a text a term may match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Anchor {
     Anywhere,
     WordStart,
 }
 
-impl Query {
+impl SearchQuery {
     /// Parses a query. Terms beyond [`limits::HISTORY_SEARCH_TERMS`] are ignored.
     pub(crate) fn parse(text: &str) -> Self {
         let folded = fold(text);
@@ -58,7 +58,7 @@ impl Query {
         self.terms.iter().all(|term| term.is_in(&text))
     }
 
-    /// The FTS5 expression. It matches at least the messages that [`Query::matches`] does; `None` if every message may match.
+    /// The FTS5 expression. It matches at least the messages that [`SearchQuery::matches`] does; `None` if every message may match.
     pub(crate) fn expression(&self) -> Option<String> {
         let mut needles: Vec<String> = Vec::new();
         for term in &self.terms {
@@ -75,17 +75,17 @@ impl Query {
 
 impl Term {
     fn new(text: &str) -> Self {
-        let place = match pieces(text).next() {
+        let anchor = match pieces(text).next() {
             Some(Piece {
                 class: Class::Letter,
                 text,
                 ..
-            }) if text.chars().nth(GRAM - 1).is_none() => Place::WordStart,
-            Some(_) | None => Place::Anywhere,
+            }) if text.chars().nth(GRAM - 1).is_none() => Anchor::WordStart,
+            Some(_) | None => Anchor::Anywhere,
         };
         Self {
             text: text.to_owned(),
-            place,
+            anchor,
         }
     }
 
@@ -97,10 +97,10 @@ impl Term {
                 .get(..at)
                 .and_then(|before| before.chars().next_back())
                 .is_some_and(|before| classify(before) == Class::Letter);
-            match self.place {
-                Place::Anywhere => return true,
-                Place::WordStart if !inside => return true,
-                Place::WordStart => {}
+            match self.anchor {
+                Anchor::Anywhere => return true,
+                Anchor::WordStart if !inside => return true,
+                Anchor::WordStart => {}
             }
             // The next occurrence may overlap this one.
             from = at
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn found(query: &str, text: &str) -> bool {
-        Query::parse(query).matches(text)
+        SearchQuery::parse(query).matches(text)
     }
 
     #[test]
@@ -311,13 +311,13 @@ mod tests {
         {
             assert!(!found(query, text), "{query:?} in {text:?}");
         }
-        assert!(Query::parse(" \t ").is_empty());
+        assert!(SearchQuery::parse(" \t ").is_empty());
     }
 
     #[test]
     fn expressions_hold_only_tokens() {
         let expression = |query| {
-            let expression = Query::parse(query).expression();
+            let expression = SearchQuery::parse(query).expression();
             expression.map(|text| text.replace(START, "<").replace(WHOLE, "="))
         };
         assert_eq!(
@@ -348,7 +348,7 @@ mod tests {
         #[test]
         fn every_text_that_matches_has_the_tokens_of_the_query(text in text(), at in 0..14_usize, length in 1..8_usize) {
             let part: String = text.chars().skip(at).take(length).collect();
-            let query = Query::parse(&part.to_uppercase());
+            let query = SearchQuery::parse(&part.to_uppercase());
             if query.matches(&text) && let Some(expression) = query.expression() {
                 let mut tokens_of_text = String::new();
                 tokens(&text, &mut tokens_of_text);
@@ -367,7 +367,7 @@ mod tests {
             let before = at.checked_sub(1).and_then(|before| folded.chars().nth(before));
             if before.is_none_or(|before| classify(before) != Class::Letter) {
                 let query: String = start.into_iter().collect();
-                prop_assert!(Query::parse(&query).matches(&text), "{:?} in {:?}", query, text);
+                prop_assert!(SearchQuery::parse(&query).matches(&text), "{:?} in {:?}", query, text);
             }
         }
     }

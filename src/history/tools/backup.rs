@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use super::directory::{failed, fresh, no_store, open, whole_or_nothing};
+use super::directory::{failed, lock_fresh, no_store, open, whole_or_nothing};
 use crate::history::{
-    commit_marker::{CommitMarker, Header, Place, State},
+    commit_marker::{CommitMarker, FileIdentities, Header, State},
     fault::{StartFault, io_fault},
     files::{self, Files},
     recovery::{self, Epochs},
@@ -16,7 +16,7 @@ use crate::history::{
 /// original continues in its own.
 pub fn backup(dir: &Path, to: &Path) -> Result<u64, StartFault> {
     let (files, copy) = (Files::new(dir), Files::new(to));
-    let lock = fresh(&copy)?;
+    let lock = lock_fresh(&copy)?;
     whole_or_nothing(&copy, lock, |copy, _lock| copy_to(&files, copy))
 }
 
@@ -41,7 +41,7 @@ fn copy_to(files: &Files, copy: &Files) -> Result<u64, StartFault> {
         durability: Durability::Fsync,
         state: State::Copy,
         base: commits,
-        place: Place::default(),
+        files: FileIdentities::default(),
     };
     CommitMarker::begin(&copy.head, &copy.database, header)
         .map_err(|why| StartFault::Store(io_fault(&copy.head, &why)))?;

@@ -52,7 +52,7 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     }
     drop(structure);
     match store_row(&db, &files.database) {
-        Ok((store, commits)) => report.compare(&files, &last_run.beside(commits), store, commits),
+        Ok((store, commits)) => report.compare(&files, &last_run.resolve_announced(commits), store, commits),
         Err(why) => report.damage(why.to_string()),
     }
     match recovery::verified_logs(&db, &files.database) {

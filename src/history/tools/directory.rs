@@ -37,7 +37,7 @@ pub(super) fn no_store(files: &Files) -> StartFault {
 }
 
 /// Locks a directory that has no store yet.
-pub(super) fn fresh(files: &Files) -> Result<FileLock, StartFault> {
+pub(super) fn lock_fresh(files: &Files) -> Result<FileLock, StartFault> {
     let lock = files.claim()?;
     if fs::metadata(&files.database).is_ok_and(|data| data.len() > 0) {
         let seen = "there is a store already: give a fresh directory".to_owned();
@@ -48,9 +48,9 @@ pub(super) fn fresh(files: &Files) -> Result<FileLock, StartFault> {
     Ok(lock)
 }
 
-/// Fills a directory that [`fresh`] has locked. The files are written into a subdirectory and moved out when all of them are complete and
-/// synced. After an error nothing remains. The next run removes the remains of a killed run, and a server does not start beside them. The
-/// database is moved first, because without a commit marker its conversations begin new epochs.
+/// Fills a directory that [`lock_fresh`] has locked. The files are written into a subdirectory and moved out when all of them are
+/// complete and synced. After an error nothing remains. The next run removes the remains of a killed run, and a server does not start
+/// beside them. The database is moved first, because without a commit marker its conversations begin new epochs.
 pub(super) fn whole_or_nothing<T>(
     files: &Files,
     lock: FileLock,

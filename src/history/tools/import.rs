@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    directory::{failed, fresh, open, refused, whole_or_nothing},
+    directory::{failed, lock_fresh, open, refused, whole_or_nothing},
     record::{Moved, Record, parse_names},
     walk::{Visited, visit},
 };
@@ -21,7 +21,7 @@ use crate::{
         fault::{StartFault, io_fault},
         files::{self, Files},
         log::LogId,
-        messages::{self, Entry},
+        messages::{self, NewEntry},
         names::name_crc,
         read_markers::mark_crc,
         recovery::{self, Epochs},
@@ -39,7 +39,7 @@ use crate::{
 /// such as a snapshot of a log that is numbered elsewhere.
 pub fn import(dir: &Path, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
-    let lock = fresh(&files)?;
+    let lock = lock_fresh(&files)?;
     whole_or_nothing(&files, lock, |files, lock| bring(files, lock, from, epochs))
 }
 
@@ -47,7 +47,7 @@ fn bring(files: &Files, lock: FileLock, from: &Path, epochs: Epochs) -> Result<M
     let mut opened = recovery::open_claimed(files, lock, Durability::Fsync, Epochs::Keep)?;
     let store = opened.store;
     let transaction = opened.db.transaction().map_err(failed(files))?;
-    let mut arrival = Arrival {
+    let mut importer = Importer {
         db: &transaction,
         files,
         logs: HashMap::new(),
@@ -63,17 +63,17 @@ fn bring(files: &Files, lock: FileLock, from: &Path, epochs: Epochs) -> Result<M
             Visited::Damage(what) => left_out.push(what),
             Visited::Record(record) => {
                 if broken.is_none() {
-                    broken = arrival.take(record).err();
+                    broken = importer.take(record).err();
                 }
             }
         })
         .map_err(StartFault::Store)?;
         broken.map_or(Ok(()), Err)?;
-        arrival.moved.left_out = left_out;
+        importer.moved.left_out = left_out;
     } else {
-        arrival.read(from)?;
+        importer.read(from)?;
     }
-    let moved = arrival.settle(epochs)?;
+    let moved = importer.settle(epochs)?;
     count_commit(&transaction, store, opened.commits + 1).map_err(failed(files))?;
     transaction.commit().map_err(failed(files))?;
     checkpoint_all(&opened.db).map_err(failed(files))?;
@@ -82,14 +82,14 @@ fn bring(files: &Files, lock: FileLock, from: &Path, epochs: Epochs) -> Result<M
     Ok(moved)
 }
 
-struct Arrival<'a> {
+struct Importer<'a> {
     db: &'a Connection,
     files: &'a Files,
     logs: HashMap<LogId, LogRow>,
     moved: Moved,
 }
 
-impl Arrival<'_> {
+impl Importer<'_> {
     /// Reads an export. The last line must be there.
     fn read(&mut self, from: &Path) -> Result<(), StartFault> {
         let io = |why| StartFault::Io {
@@ -156,7 +156,7 @@ impl Arrival<'_> {
                     None => UserId::of_name(&from),
                 };
                 let is_sane = messages::parse_kind(kind).is_some();
-                let entry = Entry {
+                let entry = NewEntry {
                     user: from.as_str(),
                     sender: user.stored_beside(&from),
                     session,
@@ -176,7 +176,7 @@ impl Arrival<'_> {
                 content,
             } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
-                let entry = Entry {
+                let entry = NewEntry {
                     user: "",
                     sender: None,
                     session: 0,
@@ -229,7 +229,7 @@ impl Arrival<'_> {
         log: LogId,
         epoch: u64,
         (seq, prev, at): (Seq, Option<Seq>, u64),
-        entry: Entry<&str>,
+        entry: NewEntry<&str>,
         is_sane: bool,
     ) -> Result<(), StartFault> {
         let prev = prev.unwrap_or(seq.saturating_sub(1));

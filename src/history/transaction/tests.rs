@@ -27,7 +27,7 @@ fn entry(room: &str, text: &str, key: Option<&str>, at: u64) -> Append<()> {
     }
 }
 
-/// Entries of two logs that another system numbered, with times that sometimes go back. Keys repeat inside and outside their window.
+/// Entries of two logs that another system numbered, with times that sometimes go back. KeyCache repeat inside and outside their window.
 fn entries() -> Vec<(Append<()>, Numbered)> {
     let texts = ["one", "two", "one", "three", "one", "one", "four", "one", "two"];
     let keys = [
@@ -61,12 +61,12 @@ fn applied(entries: &[(Append<()>, Numbered)], window: KeyWindow, together: usiz
     schema::create(&file).unwrap();
     let db = schema::open_writer(&file, Durability::Os).unwrap();
     let (quarantine, claims) = (HashMap::new(), Claims::default());
-    let (mut memory, mut plans) = (Memory::default(), Vec::new());
+    let (mut cache, mut plans) = (TableCache::default(), Vec::new());
     for batch in entries.chunks(together) {
         let transaction = db.unchecked_transaction().unwrap();
         for (append, numbered) in batch {
             let live = LiveKeys::at(numbered.at, window);
-            let mut work = Transaction::new(&db, &file, &mut memory, &quarantine, &claims, |head| head + 1, live);
+            let mut work = Transaction::new(&db, &file, &mut cache, &quarantine, &claims, |head| head + 1, live);
             let mut fresh = Vec::new();
             let plan = work.apply(append, *numbered, &mut fresh).unwrap_or_else(|_| panic!());
             work.insert(&mut fresh).unwrap_or_else(|_| panic!());
@@ -75,11 +75,11 @@ fn applied(entries: &[(Append<()>, Numbered)], window: KeyWindow, together: usiz
                 Plan::Commit { position, prev, .. } => format!("{prev} {}", position.seq),
                 Plan::Duplicate { position, .. } => format!("copy of {}", position.seq),
                 Plan::Conflict => "conflict".to_owned(),
-                Plan::Answer(_) | Plan::Marked | Plan::Fault(_) => panic!(),
+                Plan::Answer(_) | Plan::MarkerAdvanced | Plan::Fault(_) => panic!(),
             });
         }
         transaction.commit().unwrap();
-        memory.forget(); // the cache decides nothing
+        cache.forget(); // the cache decides nothing
     }
     let tables = ["log", "message", "idem", "key_block", "pair", "mark", "name", "lost"].map(|table| {
         let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();

@@ -120,7 +120,7 @@ pub(crate) enum RoomCommand {
     /// The dialect of a member was detected; the fields are those of [`Arrival`].
     Describe {
         session: SessionId,
-        sees_own_going: bool,
+        sees_own_leave: bool,
         lists: Lists,
     },
     SetTopic {

@@ -26,7 +26,7 @@ impl<S: Socket> Connections<S> {
     /// Sends a goodbye and closes.
     pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode, now: Moment) {
         let spread = self.settings().retry_spread.as_millis() as u64;
-        let retry_after = code.invites_back().then(|| {
+        let retry_after = code.may_reconnect().then(|| {
             std::time::Duration::from_millis(self.random().u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
         });
         let native = self.is_native(id);

@@ -26,7 +26,7 @@ use crate::{
             state::{Connection, Phase},
             wheel::Wheel,
         },
-        settings::Settings,
+        settings::ShardSettings,
         time::Moment,
     },
     wire::FrameReader,
@@ -37,7 +37,7 @@ pub(crate) struct Connections<S> {
     slots: Slab<Connection<S>>,
     /// The generation of the newest connection.
     generation: Generation,
-    settings: Arc<Settings>,
+    settings: Arc<ShardSettings>,
     /// By the number of the dialect.
     profiles: Arc<[Profile]>,
     recent: Arc<RecentDialects>,
@@ -65,7 +65,7 @@ pub(crate) struct Connections<S> {
 impl<S> Connections<S> {
     pub(crate) fn new(
         shard: ShardId,
-        settings: Arc<Settings>,
+        settings: Arc<ShardSettings>,
         profiles: Arc<[Profile]>,
         recent: Arc<RecentDialects>,
         now: Moment,
@@ -111,7 +111,7 @@ impl<S> Connections<S> {
         self.io_requests.push(request);
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &ShardSettings {
         &self.settings
     }
 

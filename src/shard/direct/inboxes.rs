@@ -18,7 +18,7 @@ use crate::{
         Conversation, Direct, ErrorCode, GoodbyeCode, LostInterval, Position, Refusal, Reply, Seq, SessionId, ShardId,
         UserId,
     },
-    history::{Ask, DirectPage, LogId, UserPair, Which},
+    history::{ConversationFilter, DirectPage, LogId, Query, UserPair},
     shard::{
         connection::{
             session::{Proof, Session},
@@ -175,7 +175,7 @@ impl DirectInboxes {
                 return;
             };
             let Some((number, step)) = inbox.next() else { return };
-            let (user, bearer) = (session.user().clone(), session.bearer());
+            let (user, credential) = (session.user().clone(), session.credential());
             let ask = match step {
                 Step::Wait | Step::End => return,
                 Step::Send(direct) => {
@@ -183,19 +183,19 @@ impl DirectInboxes {
                     self.show(id, &direct, &peer, parts);
                     continue;
                 }
-                Step::Waiting(known) => Ask::Conversations {
+                Step::Waiting(known) => Query::Conversations {
                     user,
-                    which: Which::Mail { bearer, known },
+                    filter: ConversationFilter::Inbox { credential, known },
                 },
-                Step::Changed { since, after } => Ask::Changed {
+                Step::Changed { since, after } => Query::Changed {
                     user,
-                    bearer,
+                    credential,
                     since,
                     after,
                 },
-                Step::Page { peer, after } => Ask::Direct {
+                Step::Page { peer, after } => Query::Direct {
                     user,
-                    bearer,
+                    credential,
                     peer,
                     after,
                 },
@@ -343,14 +343,14 @@ impl DirectInboxes {
             return;
         };
         let Some(inbox) = self.inboxes.get_mut(id) else { return };
-        let (user, bearer) = (session.user().clone(), session.bearer());
+        let (user, credential) = (session.user().clone(), session.credential());
         let (read, next) = inbox.receipts().pong(payload);
         for (peer, seq) in read {
-            let ask = Ask::Mark {
+            let ask = Query::AdvanceMarker {
                 log: LogId::Pair(UserPair::of(user.clone(), peer)),
                 user: user.clone(),
                 seq,
-                bearer,
+                credential,
             };
             // If the store refuses, the next session gets the messages again, with the same numbers.
             let _ = parts.store.ask(ask, Ticket::Silent(self.shard));
@@ -403,7 +403,9 @@ impl<S: Socket> Parts<'_, S> {
 
     /// Whether a connection's dialect has no keys, so that its user reads by name alone, and no request for read receipts.
     fn is_read_by_name(&self, id: SessionId) -> bool {
-        self.connections.profile(id).is_some_and(|profile| profile.mail_by_name)
+        self.connections
+            .profile(id)
+            .is_some_and(|profile| profile.inbox_by_name)
     }
 }
 

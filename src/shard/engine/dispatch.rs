@@ -69,14 +69,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.connections.show_event(session, &event, self.now);
                 self.process_notifications();
             }
-            ToSession::Answer { id, reply } => {
+            ToSession::Reply { id, reply } => {
                 // A native request without an id gets no acknowledgement.
                 if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.connections.is_native(session) {
                     self.reply(session, id, &reply);
                 }
                 self.answered(session);
             }
-            ToSession::Tell(reply) => self.reply(session, None, &reply),
+            ToSession::Event(reply) => self.reply(session, None, &reply),
             ToSession::Busy { room, message } => {
                 let request = message.id;
                 self.with_rules(session, request, |rules| rules.message_refused(room, message));

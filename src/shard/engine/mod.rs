@@ -28,7 +28,7 @@ use crate::shard::{
     direct::inboxes::DirectInboxes,
     owner::{Observer, Owner},
     room::{counts::RoomCounts, rooms::Rooms},
-    settings::Settings,
+    settings::ShardSettings,
     store::port::StorePort,
 };
 use crate::{
@@ -39,7 +39,7 @@ use crate::{
 
 pub(crate) struct Engine<S, C> {
     me: ShardId,
-    settings: Arc<Settings>,
+    settings: Arc<ShardSettings>,
     clock: C,
     now: Moment,
     connections: Connections<S>,
@@ -84,7 +84,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     )]
     pub(crate) fn new(
         me: ShardId,
-        settings: Arc<Settings>,
+        settings: Arc<ShardSettings>,
         profiles: Arc<[Profile]>,
         clock: C,
         directory: Arc<Directory>,

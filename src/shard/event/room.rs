@@ -64,8 +64,8 @@ impl RoomEvent {
     pub(crate) fn weight(&self) -> usize {
         let text = match &self.happening {
             Happening::Message(message) => message.text.len(),
-            Happening::Came { users, .. }
-            | Happening::Went { users, .. }
+            Happening::UserJoined { users, .. }
+            | Happening::UserLeft { users, .. }
             | Happening::Renamed { users, .. }
             | Happening::Digest { users, .. } => users.as_ref().map_or(0, |users| users.names.len() * 24),
             Happening::Roster { users } => users.names.len() * 24,

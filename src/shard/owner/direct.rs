@@ -69,7 +69,7 @@ mod tests {
         chat::{SessionTag, ShardId, ToSession},
         shard::{
             bus::directory::{Directory, OwnerKey},
-            settings::Settings,
+            settings::ShardSettings,
             store::port::StorePort,
             testing::{
                 Listener, start_store,
@@ -88,7 +88,7 @@ mod tests {
             most_bytes: 100_000,
             store,
         };
-        Owner::new(&Settings::default(), Rc::new(Listener::default()), 1).direct(
+        Owner::new(&ShardSettings::default(), Rc::new(Listener::default()), 1).direct(
             user("bob").receiver().unwrap(),
             Box::new(message),
             &mut conditions,
@@ -99,7 +99,7 @@ mod tests {
         match effects {
             [
                 Effect::Session {
-                    what: ToSession::Answer { reply, .. },
+                    what: ToSession::Reply { reply, .. },
                     ..
                 },
             ] => match &**reply {

@@ -29,7 +29,7 @@ use crate::{
     },
     shard::{
         bus::{directory::Directory, message::RoomCommand},
-        settings::Settings,
+        settings::ShardSettings,
         store::{port::StorePort, refusals, returned::AppendResult},
     },
 };
@@ -73,7 +73,7 @@ impl Conditions<'_> {
 }
 
 impl Owner {
-    pub(crate) fn new(settings: &Settings, observer: Rc<dyn Observer>, seed: u64) -> Self {
+    pub(crate) fn new(settings: &ShardSettings, observer: Rc<dyn Observer>, seed: u64) -> Self {
         Self {
             rooms: OwnedRooms::new(settings.rooms, seed).with_access(settings.access.clone()),
             pairs: Pairs::new(seed ^ 1),
@@ -125,11 +125,11 @@ impl Owner {
             RoomCommand::Rename { session, name } => self.rooms.rename(&room, session, name, now),
             RoomCommand::Describe {
                 session,
-                sees_own_going,
+                sees_own_leave,
                 lists,
             } => self
                 .rooms
-                .describe_member(&room, session, sees_own_going, lists, now)
+                .describe_member(&room, session, sees_own_leave, lists, now)
                 .into_iter()
                 .collect(),
             RoomCommand::SetTopic { session, id, topic } => self.rooms.set_topic(&room, session, id, topic),
@@ -162,7 +162,7 @@ impl Owner {
                 Ok(()) => Effects::new(),
                 Err(message) => {
                     self.postponed.note(session, &room, retry);
-                    smallvec![self.rooms.given_back(&room, message)]
+                    smallvec![self.rooms.store_was_full(&room, message)]
                 }
             },
         }
@@ -304,7 +304,7 @@ mod tests {
 
     fn owner() -> (Owner, Rc<Listener>) {
         let seen = Rc::new(Listener::default());
-        (Owner::new(&Settings::default(), seen.clone(), 1), seen)
+        (Owner::new(&ShardSettings::default(), seen.clone(), 1), seen)
     }
 
     fn join() -> RoomCommand {
@@ -384,7 +384,7 @@ mod tests {
                     ..
                 },
                 Effect::Session {
-                    what: ToSession::Answer { .. },
+                    what: ToSession::Reply { .. },
                     ..
                 }
             ]

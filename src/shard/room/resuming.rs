@@ -17,7 +17,7 @@ use crate::{
     chat::{
         Admission, Backlog, ChatMessage, Conversation, LostInterval, Position, Reply, RoomName, Seq, SessionId, Since,
     },
-    history::{Ask, LogId, Window},
+    history::{LogId, Query, Window},
     limits,
     shard::{
         connection::{connections::Connections, session::Proof, write::Socket},
@@ -62,7 +62,7 @@ impl Rooms {
             epoch: joined.head.epoch,
             seq: joined.from,
         });
-        let ask = Ask::Resume {
+        let ask = Query::Resume {
             log: LogId::Room(joined.room.clone()),
             user,
             since: admission.last.map_or(since, Since::Last),
@@ -189,7 +189,7 @@ impl Rooms {
 
     /// Asks the store for a page. Returns whether it accepted the question.
     fn ask_page<S: Socket>(&mut self, id: SessionId, page: &PageAsk, parts: &mut Parts<'_, S>) -> bool {
-        let ask = Ask::Page {
+        let ask = Query::Page {
             log: LogId::Room(page.room.clone()),
             window: Window::After(page.after),
             limit: page.limit,

@@ -16,7 +16,7 @@ use crate::{
     shard::{
         event::room::RoomEvent,
         ids::{MemberSlot, RoomSlot},
-        settings::Settings,
+        settings::ShardSettings,
     },
 };
 
@@ -139,7 +139,7 @@ impl RoomRing {
 }
 
 impl Rings {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &ShardSettings) -> Self {
         Self {
             slots: Slab::new(),
             bytes: 0,

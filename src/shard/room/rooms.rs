@@ -23,7 +23,9 @@ use super::{
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, SessionId},
-    shard::{event::room::RoomEvent, ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment},
+    shard::{
+        event::room::RoomEvent, ids::RoomSlot, per_connection::PerConnection, settings::ShardSettings, time::Moment,
+    },
 };
 
 /// Why a session may not ask to join a room.
@@ -49,7 +51,7 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    pub(crate) fn new(settings: &Settings, shards: usize) -> Self {
+    pub(crate) fn new(settings: &ShardSettings, shards: usize) -> Self {
         Self {
             rings: Rings::new(settings),
             by_name: HashMap::default(),

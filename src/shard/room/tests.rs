@@ -32,7 +32,7 @@ use crate::{
         event::room::RoomEvent,
         ids::RoomSlot,
         parts::Parts,
-        settings::Settings,
+        settings::ShardSettings,
         store::port::StorePort,
         testing::{FakeSocket, OPEN, TestClock},
         tests::config,
@@ -81,10 +81,10 @@ struct Run {
 
 impl Run {
     fn new(ring_bytes: usize, is_durable: bool) -> Self {
-        let settings = Settings {
+        let settings = ShardSettings {
             ring_bytes,
             ring_budget: 2 * ring_bytes,
-            ..Settings::default()
+            ..ShardSettings::default()
         };
         let mut run = Self {
             rooms: Rooms::new(&settings, 1),

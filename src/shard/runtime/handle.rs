@@ -17,7 +17,7 @@ use crate::shard::{
     bus::message::{RoomCommand, ToOwner, ToShard},
     bus::operator::{OperatorRequest, ReplySender},
     runtime::newcomers::Arrived,
-    settings::Settings,
+    settings::ShardSettings,
     store::ticket::Ticket,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct Shards {
     /// The number of connections, including those in their handshake.
     pub(crate) load: Box<[Arc<AtomicUsize>]>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<ShardSettings>,
     pub(crate) profiles: Arc<[Profile]>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Unanswered {
 }
 
 impl Shards {
-    pub(crate) fn new(count: usize, settings: Settings, profiles: Arc<[Profile]>, seed: u64) -> Self {
+    pub(crate) fn new(count: usize, settings: ShardSettings, profiles: Arc<[Profile]>, seed: u64) -> Self {
         Self {
             inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
             arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),

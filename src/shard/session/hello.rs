@@ -6,7 +6,7 @@
 use crate::{
     chat::{Hello, Refusal, RequestId, SessionId, UserName},
     codec::ReservedName,
-    history::{Ask, Claim},
+    history::{Claim, Query},
     shard::{
         connection::{naming::WaitingHello, write::Socket},
         parts::Parts,
@@ -35,7 +35,7 @@ impl<S: Socket> Parts<'_, S> {
             NameDecision::Take(name) => return Some((hello, name)),
             NameDecision::Ask { name, key } => {
                 hello.key = Some(key.0.clone());
-                if self.store.ask(Ask::Claim { name, key }, Ticket::Hello(id)) {
+                if self.store.ask(Query::Claim { name, key }, Ticket::Hello(id)) {
                     let connection = self.connections.get_mut(id)?;
                     connection.claim(WaitingHello { request, hello });
                 } else {
@@ -80,7 +80,7 @@ impl<S: Socket> Parts<'_, S> {
                     id: request,
                     key: key.clone(),
                 };
-                if self.store.ask(Ask::Claim { name, key }, ticket) {
+                if self.store.ask(Query::Claim { name, key }, ticket) {
                     self.connections.asked(id);
                     self.connections.get_mut(id)?.set_renaming(true);
                 } else {

@@ -114,11 +114,11 @@ impl<S: Socket> Presence<'_, S> {
         let Some((profile, speaking)) = connections.profile(id).zip(speaking) else {
             return;
         };
-        let (sees_own_going, lists) = (profile.sees_own_going, speaking.codec().lists());
+        let (sees_own_leave, lists) = (profile.sees_own_leave, speaking.codec().lists());
         for room in self.rooms.rooms_of(id) {
             let describe = RoomCommand::Describe {
                 session: id,
-                sees_own_going,
+                sees_own_leave,
                 lists,
             };
             self.send_to_owner(room, describe);
@@ -131,7 +131,7 @@ impl<S: Socket> Presence<'_, S> {
         for room in self.rooms.remove(id) {
             let leave = RoomCommand::Leave {
                 session: id,
-                how: Departure::Lost,
+                how: Departure::Disconnected,
                 id: None,
             };
             self.send_to_owner(room, leave);
@@ -235,7 +235,7 @@ impl<S: Socket> Presence<'_, S> {
 
     /// Lets every shard displace sessions after the first claim of a name. All shards, because a session may be about to enter.
     fn announce_claim(&mut self, answer: &Result<(UserName, Claim), Refusal>) {
-        let Ok((name, Claim::First)) = answer else { return };
+        let Ok((name, Claim::New)) = answer else { return };
         for shard in 0..self.parts.directory.shards() {
             let claimed = ToShard::Claimed { name: name.clone() };
             self.messages.push((ShardId(shard as u16), claimed));
@@ -244,7 +244,7 @@ impl<S: Socket> Presence<'_, S> {
 
     fn notify_watchers(&mut self, user: &UserId, name: &UserName) {
         for session in self.parts.directory.watchers_of_departed(user) {
-            let what = ToSession::Tell(Box::new(Reply::PeerWent { user: name.clone() }));
+            let what = ToSession::Event(Box::new(Reply::PeerLeft { user: name.clone() }));
             self.messages
                 .push((session.shard(), ToShard::Session { session, what }));
         }

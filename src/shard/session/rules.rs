@@ -16,7 +16,7 @@ use crate::{
         bus::message::RoomCommand,
         connection::{retry_queue::Retrying, session::Session, state::Connection},
         room::rooms::{JoinRefusal, Rooms},
-        settings::Settings,
+        settings::ShardSettings,
         store::queries::Question,
         time::Moment,
     },
@@ -70,7 +70,7 @@ pub(crate) struct Rules<'a, S> {
     pub(crate) rooms: &'a mut Rooms,
     /// By the number of the dialect.
     pub(crate) profiles: &'a [Profile],
-    pub(crate) settings: &'a Settings,
+    pub(crate) settings: &'a ShardSettings,
     pub(crate) now: Moment,
 }
 
@@ -184,8 +184,8 @@ impl<S> Rules<'_, S> {
             user: session.user().clone(),
             name: session.name().clone(),
             tag: session.tag(),
-            sees_own_coming: profile.sees_own_coming,
-            sees_own_going: profile.sees_own_going,
+            sees_own_join: profile.sees_own_join,
+            sees_own_leave: profile.sees_own_leave,
             lists: speaking.codec().lists(),
         });
         self.ask(Action::Room(room, RoomCommand::Join { arrival, id, since }))
@@ -202,7 +202,7 @@ impl<S> Rules<'_, S> {
     fn departure(&self, id: RequestId) -> RoomCommand {
         RoomCommand::Leave {
             session: self.id,
-            how: Departure::Said,
+            how: Departure::Requested,
             id,
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         },
         rate_limit::MessageRate,
         room::{members::Feed, rooms::Rooms},
-        settings::Settings,
+        settings::ShardSettings,
         store::queries::Question,
         time::Moment,
     },
@@ -31,14 +31,14 @@ const ADA: SessionId = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generat
 struct Ada {
     connection: Connection<()>,
     rooms: Rooms,
-    settings: Settings,
+    settings: ShardSettings,
     profiles: Vec<Profile>,
     now: Moment,
 }
 
 impl Ada {
     fn unnamed(dialect: DialectId) -> Self {
-        let settings = Settings::default();
+        let settings = ShardSettings::default();
         let handshake = Handshake::silent();
         let codec = settings.dialects[dialect].open(&handshake);
         let speaking = Speaking::new(dialect, codec, handshake.peer, Certainty::Certain);

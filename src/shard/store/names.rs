@@ -13,7 +13,7 @@ use super::{port::StorePort, refusals::reserved};
 use crate::{
     chat::{ErrorCode, Refusal, Reply, SessionId, UserId, UserName},
     codec::ReservedName,
-    history::{Bearer, Claim, NameKey},
+    history::{Claim, Credential, NameKey},
     limits,
     shard::{
         bus::directory::Directory,
@@ -23,10 +23,10 @@ use crate::{
 
 impl Session {
     /// The right by which the session reads stored messages of its user.
-    pub(crate) fn bearer(&self) -> Bearer {
+    pub(crate) fn credential(&self) -> Credential {
         match self.proof() {
-            Proof::Key => Bearer::Key,
-            Proof::Unclaimed | Proof::Assigned => Bearer::Name,
+            Proof::Key => Credential::Key,
+            Proof::Unclaimed | Proof::Assigned => Credential::Name,
         }
     }
 
@@ -198,9 +198,9 @@ impl NewName {
 pub(crate) fn check_claim(answer: Result<(UserName, Claim), Refusal>, key: Option<String>) -> Result<NewName, Refusal> {
     let (name, claim) = answer?;
     let key = match claim {
-        Claim::First => key,
-        Claim::Held => None,
-        Claim::Other => return Err(reserved(&name)),
+        Claim::New => key,
+        Claim::Matches => None,
+        Claim::Differs => return Err(reserved(&name)),
     };
     Ok(NewName {
         key,
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::{
         chat::ShardId,
-        history::Ask,
+        history::Query,
         shard::{
             bus::directory::OwnerKey,
             store::{returned::Returned, ticket::Ticket},
@@ -271,7 +271,7 @@ mod tests {
             panic!("nothing is claimed with a short key");
         };
         assert_eq!(refusal.code, ErrorCode::Invalid);
-        let claim = Ask::Claim { name: name("ada"), key };
+        let claim = Query::Claim { name: name("ada"), key };
         assert!(store.ask(claim, Ticket::Hello(session(1))));
         let outcome = outcomes.recv_timeout(Duration::from_secs(30)).unwrap().pop().unwrap();
         let Returned::Hello { answer, .. } = store.take(outcome) else {
@@ -307,7 +307,7 @@ mod tests {
         let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
         assert_eq!(taken, NameDecision::Take(NewName::new(name("ada"), Proof::Unclaimed)));
         assert_eq!(
-            check_claim(Ok((name("ada"), Claim::Other)), None),
+            check_claim(Ok((name("ada"), Claim::Differs)), None),
             Err(reserved(&name("ada")))
         );
     }

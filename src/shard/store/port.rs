@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::{returned::Returned, ticket::Ticket};
 use crate::{
     chat::{NewMessage, Receiver, RoomName, Seq, ShardId, Since, UserId, UserName},
-    history::{Append, Ask, History, LogId, Outcome, UserPair},
+    history::{Append, History, LogId, Outcome, Query, UserPair},
     limits,
 };
 
@@ -127,7 +127,7 @@ impl StorePort {
 
     /// Asks the store. Returns whether it accepted the question.
     #[must_use]
-    pub(crate) fn ask(&mut self, ask: Ask, ticket: Ticket) -> bool {
+    pub(crate) fn ask(&mut self, ask: Query, ticket: Ticket) -> bool {
         let accepted = !self.questions.is_full()
             && self
                 .history
@@ -143,8 +143,8 @@ impl StorePort {
     pub(crate) fn open(&mut self, room: &RoomName, resume: Option<(UserId, Since)>) -> bool {
         let log = LogId::Room(room.clone());
         let ask = match resume {
-            None => Ask::Head(log),
-            Some((user, since)) => Ask::Resume {
+            None => Query::Head(log),
+            Some((user, since)) => Query::Resume {
                 log,
                 user,
                 since,
@@ -225,8 +225,8 @@ mod tests {
         Box::new(NewMessage::new(session(), name("ada"), SessionTag(1), text.into()))
     }
 
-    fn head() -> Ask {
-        Ask::Head(LogId::Room(RoomName::lobby()))
+    fn head() -> Query {
+        Query::Head(LogId::Room(RoomName::lobby()))
     }
 
     fn open() -> Ticket {
@@ -353,7 +353,7 @@ mod tests {
         ] {
             let failed = Outcome::Unanswered {
                 ticket: open(),
-                ask: head(),
+                query: head(),
                 why: why.clone(),
             };
             let Returned::Opened {

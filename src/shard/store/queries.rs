@@ -16,7 +16,7 @@ use crate::{
         Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RequestId, RoomName, Seq, SessionId,
         UnreadEntry, UnreadPage, UserId,
     },
-    history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
+    history::{Answer, ConversationFilter, ConversationHead, LogId, Query, UserPair, Window},
     shard::{
         bus::directory::Directory,
         connection::{connections::Connections, session::Session, write::Socket},
@@ -66,7 +66,7 @@ impl Question {
     }
 
     /// The question in the store's terms, if this session may ask it.
-    fn ask(self, asker: &Asker<'_>, store: &StorePort) -> Result<Ask, Refusal> {
+    fn ask(self, asker: &Asker<'_>, store: &StorePort) -> Result<Query, Refusal> {
         if !store.is_there() {
             return Err(no_history());
         }
@@ -77,7 +77,7 @@ impl Question {
                 before,
                 after,
                 limit,
-            } => Ask::Page {
+            } => Query::Page {
                 log: asker.log(&conversation, store)?,
                 window: match (before, after) {
                     (Some(before), _) => Window::Before(before),
@@ -91,23 +91,23 @@ impl Question {
                 text,
                 before,
                 limit,
-            } => Ask::Search {
+            } => Query::Search {
                 log: asker.log(&conversation, store)?,
                 text,
                 before,
                 limit,
             },
-            Self::Read { conversation, seq } => Ask::Mark {
+            Self::Read { conversation, seq } => Query::AdvanceMarker {
                 log: asker.log(&conversation, store)?,
                 user: user(),
                 seq,
-                bearer: asker.session.bearer(),
+                credential: asker.session.credential(),
             },
             Self::Unread => {
                 asker.owns_inbox(store)?;
-                Ask::Conversations {
+                Query::Conversations {
                     user: user(),
-                    which: Which::Unread,
+                    filter: ConversationFilter::Unread,
                 }
             }
         })
@@ -226,7 +226,7 @@ fn reply(
             page: page(conversation, head, messages, next.is_some()),
             next,
         },
-        (Answer::Marked { seq, unread, .. }, Some(conversation)) => Reply::ReadMark {
+        (Answer::ReadMarker { seq, unread, .. }, Some(conversation)) => Reply::ReadMark {
             conversation,
             seq,
             unread,
@@ -262,7 +262,7 @@ fn may_receive(session: &Session, answer: &Answer, store: &StorePort) -> bool {
             LogId::Room(_) => true,
             LogId::Pair(pair) => pair.ids().into_iter().any(|user| session.holds(user, store)),
         },
-        Answer::Marked { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
+        Answer::ReadMarker { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
             session.holds(user, store)
         }
         Answer::Direct(_) => session.holds_its_name(store),

@@ -11,7 +11,7 @@ use crate::{
     },
     history::{
         Answer, Append, ChangedConversation, ChangedUpTo, Claim, ConversationHead, DirectPage, LogId, NameKey, Outcome,
-        ReadUpTo,
+        ReadMarker,
     },
 };
 
@@ -135,8 +135,8 @@ impl From<Outcome<Ticket>> for Returned {
                 Self::message(append, AppendResult::NotStored(Reply::Error(refusals::failed(&why))))
             }
             Outcome::Answered { ticket, answer } => Self::question(ticket, Ok(answer)),
-            Outcome::Unanswered { ticket, ask, why } => {
-                tracing::warn!(?ask, %why, "the store could not answer");
+            Outcome::Unanswered { ticket, query, why } => {
+                tracing::warn!(?query, %why, "the store could not answer");
                 Self::question(ticket, Err(refusals::failed(&why)))
             }
         }
@@ -280,7 +280,7 @@ fn inbox_answer(answer: Answer) -> Option<InboxAnswer> {
     }
 }
 
-fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, after: Seq, messages: Vec<ChatMessage>) -> Backlog {
+fn backlog(ReadMarker { user, seq: read }: ReadMarker, after: Seq, messages: Vec<ChatMessage>) -> Backlog {
     Backlog {
         user,
         read,

@@ -83,7 +83,7 @@ pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
         Answer::Direct(Some(page)) => 1 + page.messages.len(),
         Answer::Direct(None)
         | Answer::Head { .. }
-        | Answer::Marked { .. }
+        | Answer::ReadMarker { .. }
         | Answer::Conversations { .. }
         | Answer::Changed { .. }
         | Answer::Name { .. } => 1,

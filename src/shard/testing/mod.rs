@@ -22,7 +22,7 @@ use crate::shard::{
     bus::message::ToShard,
     engine::Engine,
     owner::Observer,
-    settings::Settings,
+    settings::ShardSettings,
 };
 use crate::{
     chat::{ChatMessage, RoomName, SessionId, ShardId},
@@ -77,8 +77,8 @@ impl World {
     }
 
     /// Shards with inboxes of this size and changed settings.
-    pub(crate) fn with(shards: usize, inbox: usize, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings::default();
+    pub(crate) fn with(shards: usize, inbox: usize, change: impl FnOnce(&mut ShardSettings)) -> Self {
+        let mut settings = ShardSettings::default();
         change(&mut settings);
         let settings = Arc::new(settings);
         let clock = TestClock::default();

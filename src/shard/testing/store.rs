@@ -9,7 +9,7 @@ use std::{
 use super::World;
 use crate::{
     chat::{RoomName, Seq, ShardId},
-    history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
+    history::{Durability, History, HistorySettings, LogId, Outcome, Query, Retention, StoreFault},
     limits,
     shard::store::{port::StorePort, ticket::Ticket},
 };
@@ -154,13 +154,13 @@ pub(crate) fn start(
 ) -> (History<Ticket>, mpsc::Receiver<Vec<Outcome<Ticket>>>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (sender, outcomes) = mpsc::channel();
-    let settings = Settings {
+    let settings = HistorySettings {
         durability: Durability::None,
         // The test clock is far in the past.
         retention: Retention::FOREVER,
         directs: Retention::FOREVER,
         numbering,
-        ..Settings::new(dir.path())
+        ..HistorySettings::new(dir.path())
     };
     let deliver = move |batch| {
         // Sending fails when the test is over.
@@ -174,7 +174,7 @@ pub(crate) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
     Outcome::Unanswered {
         ticket: Ticket::of(outcome).clone(),
         // Used only for the log.
-        ask: Ask::Head(LogId::Room(RoomName::lobby())),
+        query: Query::Head(LogId::Room(RoomName::lobby())),
         why: StoreFault::Broken {
             file: "history.db".into(),
             seen: "on purpose".to_owned(),

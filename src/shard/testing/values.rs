@@ -25,8 +25,8 @@ pub(crate) fn arrival() -> Box<Arrival> {
         user: user("ada"),
         name: name("ada"),
         tag: SessionTag(1),
-        sees_own_coming: false,
-        sees_own_going: false,
+        sees_own_join: false,
+        sees_own_leave: false,
         lists: Lists::OnRequest,
     })
 }

@@ -267,7 +267,7 @@ impl Run {
                     }
                 }
                 Outcome::Answered {
-                    answer: Answer::Marked { log, user, seq, .. },
+                    answer: Answer::ReadMarker { log, user, seq, .. },
                     ..
                 } if user.stored() == "bob" => {
                     self.read.insert(peer_of(log), *seq);

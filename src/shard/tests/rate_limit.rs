@@ -3,7 +3,7 @@
 use crate::{
     limits,
     shard::{
-        MessageRate, Settings,
+        MessageRate, ShardSettings,
         testing::{Speaks, World, answers},
     },
 };
@@ -118,7 +118,7 @@ fn a_client_that_is_paused_by_the_rate_limit_does_not_time_out() {
     });
     let ada = world.user(0, "ada");
     world.join(ada, "lobby");
-    let count = Settings::default().dead_after.as_secs() as usize + 20;
+    let count = ShardSettings::default().dead_after.as_secs() as usize + 20;
     for text in numbers(count) {
         world.talk(ada, "lobby", &text);
     }

@@ -9,7 +9,7 @@ use crate::{
         connection::{session::Session, state::Connection},
         room::{attendance::Membership, members::Member, rings::RoomRing},
         runtime::transport::Transport,
-        settings::Settings,
+        settings::ShardSettings,
         testing::{OPEN, Received, Speaks, World},
     },
 };
@@ -245,7 +245,7 @@ fn a_watcher_of_a_user_learns_of_its_rename() {
         engine.request(id, Request { id: None, command });
     }
     let received = engine.bus().local().any(|message| {
-        matches!(message, ToShard::Session { session, what: ToSession::Tell(reply) } if *session == ids[0] && matches!(**reply, Reply::PeerWent { .. }))
+        matches!(message, ToShard::Session { session, what: ToSession::Event(reply) } if *session == ids[0] && matches!(**reply, Reply::PeerLeft { .. }))
     });
     assert!(received);
     world.ends_midway();
@@ -391,7 +391,7 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
         world.talk(pair[0], &format!("room {n}"), "hello");
     }
     // Two members each.
-    let per_step = Settings::default().yield_writes / 2;
+    let per_step = ShardSettings::default().yield_writes / 2;
     let mut steps = 0;
     let mut served = 0;
     while world.flush(0) {

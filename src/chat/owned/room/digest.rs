@@ -10,22 +10,22 @@ use crate::{
 
 impl Room {
     /// Counts a user who joined. Returns whether this begins a digest.
-    pub(crate) fn note_came(&mut self, user: UserName) -> bool {
+    pub(crate) fn note_join(&mut self, user: UserName) -> bool {
         let digest = &mut self.rare().digest;
         let newly = digest.is_none();
-        let owed = digest.get_or_insert_default();
-        owed.came += 1;
-        owed.last_came = Some(user);
+        let counts = digest.get_or_insert_default();
+        counts.joined += 1;
+        counts.last_joined = Some(user);
         newly
     }
 
     /// Counts a user who left. Returns whether this begins a digest.
-    pub(crate) fn note_went(&mut self, user: UserName) -> bool {
+    pub(crate) fn note_leave(&mut self, user: UserName) -> bool {
         let digest = &mut self.rare().digest;
         let newly = digest.is_none();
-        let owed = digest.get_or_insert_default();
-        owed.went += 1;
-        owed.last_went = Some(user);
+        let counts = digest.get_or_insert_default();
+        counts.left += 1;
+        counts.last_left = Some(user);
         newly
     }
 
@@ -39,16 +39,16 @@ impl Room {
         if now_ms.abs_diff(rare.digest_at) < settings.digest_every_ms {
             return None;
         }
-        let owed = rare.digest.take()?;
+        let counts = rare.digest.take()?;
         rare.digest_at = now_ms;
         let sample = self.users.ordered(ListOrder::Name, limits::DIGEST_NAMES);
         Some(Happening::Digest {
             online: self.online(),
             version: self.version,
-            came: owed.came,
-            went: owed.went,
-            last_came: owed.last_came,
-            last_went: owed.last_went,
+            joined: counts.joined,
+            left: counts.left,
+            last_joined: counts.last_joined,
+            last_left: counts.last_left,
             sample,
             users: self.list_if_wanted(settings, now_ms).map(cut),
         })

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct RecentKeys {
     known: foldhash::HashMap<(KeyOwner, Key), Remembered>,
     /// Every use of a key, oldest first, with the number of its message. A repeated key is in here twice; `known` has only its newest
     /// use.
@@ -25,7 +25,7 @@ struct Remembered {
     text: u64,
 }
 
-impl Keys {
+impl RecentKeys {
     /// If the key of this message was used before, returns the position of that message, or a refusal.
     pub(super) fn known(
         &self,
@@ -86,13 +86,13 @@ mod tests {
     }
 
     /// Whether a message with this key would be a duplicate.
-    fn is_known(keys: &Keys, key: &str, now_ms: u64) -> bool {
+    fn is_known(keys: &RecentKeys, key: &str, now_ms: u64) -> bool {
         keys.known(&message(key), now_ms, WINDOW_MS).is_some()
     }
 
     #[test]
     fn a_key_that_is_used_again_after_its_window_counts_from_its_second_use() {
-        let mut keys = Keys::default();
+        let mut keys = RecentKeys::default();
         keys.remember(&message("again"), 1, 0, WINDOW_MS);
         let second = WINDOW_MS + 1;
         keys.remember(&message("again"), 2, second, WINDOW_MS);
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn keys_behind_one_that_was_used_again_expire() {
-        let mut keys = Keys::default();
+        let mut keys = RecentKeys::default();
         keys.remember(&message("again"), 1, 0, WINDOW_MS);
         keys.remember(&message("other"), 2, 0, WINDOW_MS);
         keys.remember(&message("again"), 3, WINDOW_MS + 1, WINDOW_MS);

@@ -11,7 +11,7 @@ use crate::{
 
 /// The state of the list for members that get it on every change.
 #[derive(Debug)]
-pub(crate) enum OwedList {
+pub(crate) enum ScheduledList {
     /// No member wants it, or it has not changed.
     None,
     /// The last list was sent too recently.
@@ -73,25 +73,25 @@ impl Room {
     }
 
     /// Schedules the list for the members that want it on change. Returns whether it was not scheduled before.
-    pub(crate) fn owe_list(&mut self) -> bool {
-        self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.owed, true)
+    pub(crate) fn schedule_list(&mut self) -> bool {
+        self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.scheduled, true)
     }
 
     /// Takes the scheduled list, if it has changed and the last one is old enough.
-    pub(crate) fn take_list(&mut self, settings: &RoomSettings, now_ms: u64) -> OwedList {
+    pub(crate) fn take_list(&mut self, settings: &RoomSettings, now_ms: u64) -> ScheduledList {
         let (version, wanted) = (self.version, self.lists_on_change > 0);
         let pushed = &mut self.rare().pushed;
         if !wanted || pushed.version == Some(version) {
-            pushed.owed = false;
-            return OwedList::None;
+            pushed.scheduled = false;
+            return ScheduledList::None;
         }
         if pushed.version.is_some() && now_ms.abs_diff(pushed.at) < pushed.wait_ms {
-            return OwedList::TooSoon;
+            return ScheduledList::TooSoon;
         }
-        pushed.owed = false;
+        pushed.scheduled = false;
         let users = self.roster(settings);
         self.note_pushed(&users, settings, now_ms);
-        OwedList::Due(users)
+        ScheduledList::Due(users)
     }
 
     /// The list for a new member. If no other member wants lists, this unschedules them.

@@ -9,7 +9,7 @@ use crate::{
 pub(crate) struct Member {
     pub(crate) user: UserName,
     pub(crate) tag: SessionTag,
-    pub(crate) sees_own_going: bool,
+    pub(crate) sees_own_leave: bool,
     pub(crate) lists: Lists,
 }
 

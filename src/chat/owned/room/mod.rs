@@ -15,12 +15,12 @@ mod members;
 mod roster;
 
 pub(crate) use keys::key_conflict;
-pub(super) use lists::OwedList;
+pub(super) use lists::ScheduledList;
 pub(super) use members::Member;
 
 use std::{rc::Rc, sync::Arc};
 
-use self::{keys::Keys, log::Log, members::Members, roster::Roster};
+use self::{keys::RecentKeys, log::Log, members::Members, roster::Roster};
 use crate::chat::{
     Departure, GoOn, Happening, Lists, LogHead, NewMessage, Position, Refusal, RoomSettings, Seq, SessionId,
     SessionTag, ShardId, Since, UserList, UserName,
@@ -50,8 +50,8 @@ pub(super) struct Room {
 pub(super) struct Renaming {
     pub(super) old: UserName,
     pub(super) tag: SessionTag,
-    pub(super) old_gone: bool,
-    pub(super) new_came: bool,
+    pub(super) old_left: bool,
+    pub(super) new_joined: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,9 +63,9 @@ struct Rare {
     by_name: Option<(UserList, u64)>,
     by_arrival: Option<(UserList, u64)>,
     pushed: PushedList,
-    digest: Option<Owed>,
+    digest: Option<DigestCounts>,
     digest_at: u64,
-    keys: Keys,
+    keys: RecentKeys,
     closing: Option<Closing>,
 }
 
@@ -86,16 +86,16 @@ struct PushedList {
     at: u64,
     /// Milliseconds until the next one may follow.
     wait_ms: u64,
-    owed: bool,
+    scheduled: bool,
 }
 
 /// The content of the next digest.
 #[derive(Debug, Default)]
-struct Owed {
-    came: u32,
-    went: u32,
-    last_came: Option<UserName>,
-    last_went: Option<UserName>,
+struct DigestCounts {
+    joined: u32,
+    left: u32,
+    last_joined: Option<UserName>,
+    last_left: Option<UserName>,
 }
 
 impl Room {
@@ -227,15 +227,15 @@ impl Room {
         let tag = member.tag;
         // A renamed user keeps the arrival.
         let place = self.users.remove(&old);
-        let old_gone = place.is_some();
+        let old_left = place.is_some();
         self.arrivals = self.arrivals.wrapping_add(1);
-        let new_came = self.users.add(&new, place.unwrap_or(self.arrivals));
-        self.version += u64::from(old_gone || new_came);
+        let new_joined = self.users.add(&new, place.unwrap_or(self.arrivals));
+        self.version += u64::from(old_left || new_joined);
         Some(Renaming {
             old,
             tag,
-            old_gone,
-            new_came,
+            old_left,
+            new_joined,
         })
     }
 
@@ -245,7 +245,7 @@ impl Room {
     }
 
     /// Uncounts the newest message, because the store's queue was full.
-    pub(super) fn given_back(&mut self) {
+    pub(super) fn store_was_full(&mut self) {
         self.in_store = self.in_store.saturating_sub(1);
     }
 
@@ -294,8 +294,8 @@ impl Room {
     }
 
     /// The event that announces a user's first session.
-    pub(super) fn came(&mut self, user: UserName, settings: &RoomSettings, now_ms: u64) -> Happening {
-        Happening::Came {
+    pub(super) fn user_joined(&mut self, user: UserName, settings: &RoomSettings, now_ms: u64) -> Happening {
+        Happening::UserJoined {
             user,
             online: self.online(),
             version: self.version,
@@ -304,8 +304,14 @@ impl Room {
     }
 
     /// The event that announces the end of a user's last session.
-    pub(super) fn went(&mut self, user: UserName, how: Departure, settings: &RoomSettings, now_ms: u64) -> Happening {
-        Happening::Went {
+    pub(super) fn user_left(
+        &mut self,
+        user: UserName,
+        how: Departure,
+        settings: &RoomSettings,
+        now_ms: u64,
+    ) -> Happening {
+        Happening::UserLeft {
             user,
             how,
             online: self.online(),
@@ -331,11 +337,11 @@ impl Room {
     }
 
     /// Records the wishes of a member's dialect. Returns whether the session is a member.
-    pub(super) fn describe(&mut self, session: SessionId, sees_own_going: bool, lists: Lists) -> bool {
+    pub(super) fn describe(&mut self, session: SessionId, sees_own_leave: bool, lists: Lists) -> bool {
         let Some(member) = self.members.get_mut(session) else {
             return false;
         };
-        member.sees_own_going = sees_own_going;
+        member.sees_own_leave = sees_own_leave;
         let before = std::mem::replace(&mut member.lists, lists);
         if let Some(wanting) = self.wanting(before) {
             *wanting -= 1;

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{
-    ActionCodec, DEFAULT_GROUP, ONE_TO_ONE, Session, Target, read,
+    ActionCodec, DEFAULT_GROUP, LoginState, ONE_TO_ONE, Target, read,
     wire::{Code, LoginData, given},
 };
 use crate::{
@@ -23,10 +23,10 @@ impl ActionCodec {
             Ok(login) => login,
             Err(code) => return Err(self.refuse(seq, "login".into(), code)),
         };
-        let again = match &self.session {
-            Session::Out => false,
-            Session::In(name) if *name == user => true,
-            Session::In(_) | Session::LoggingIn { .. } => {
+        let again = match &self.login {
+            LoginState::Out => false,
+            LoginState::In(name) if *name == user => true,
+            LoginState::In(_) | LoginState::LoggingIn { .. } => {
                 return Err(self.refuse(seq, "login".into(), Code::Failed));
             }
         };
@@ -55,7 +55,7 @@ impl ActionCodec {
                 requests.push(join_of(room, join));
             }
         }
-        self.session = Session::LoggingIn { hello, join };
+        self.login = LoginState::LoggingIn { hello, join };
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl ActionCodec {
         {
             // No request waits under this id, so a client that was removed from the group gets no error now.
             requests.push(Request {
-                id: Some(self.asked.next_id()),
+                id: Some(self.pending.next_id()),
                 command: Command::Leave { room: room.clone() },
             });
         }

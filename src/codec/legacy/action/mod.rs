@@ -20,11 +20,11 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-pub use self::settings::{GROUP_PREFIX, Settings};
-use self::wire::{Code, HeartbeatData, Incoming, Push, SendData, given, kind, kind_name, respond};
+pub use self::settings::{ActionSettings, GROUP_PREFIX};
+use self::wire::{ActionRequest, Code, HeartbeatData, Push, SendData, given, kind, kind_name, respond};
 use super::{
-    asked::Asked,
     names::{SYSTEM, unlike_system},
+    pending_requests::PendingRequests,
 };
 use crate::{
     chat::{
@@ -39,24 +39,24 @@ use crate::{
 #[derive(Debug)]
 pub struct Action {
     /// `None`: those of the original.
-    settings: Option<&'static Settings>,
+    settings: Option<&'static ActionSettings>,
 }
 
 struct ActionCodec {
-    settings: &'static Settings,
+    settings: &'static ActionSettings,
     /// From the query, for logins without a target.
     hint_to: Option<String>,
     hint_group: Option<String>,
-    session: Session,
+    login: LoginState,
     target: Target,
-    asked: Asked<Pending>,
+    pending: PendingRequests<Pending>,
     /// The number of pushes without an id of their own.
     pushes: u32,
 }
 
 /// The state of the login.
 #[derive(Debug, Clone, PartialEq)]
-enum Session {
+enum LoginState {
     Out,
     /// The login waits for the hello, and then for the join of the group if there is one.
     LoggingIn {
@@ -89,14 +89,14 @@ impl Action {
     /// The settings of the original: `appId` 1 and 2, and group 1 is the lobby.
     pub const DEFAULT: Self = Self { settings: None };
 
-    pub const fn new(settings: &'static Settings) -> Self {
+    pub const fn new(settings: &'static ActionSettings) -> Self {
         Self {
             settings: Some(settings),
         }
     }
 
-    fn settings(&self) -> &'static Settings {
-        static REFERENCE: LazyLock<Settings> = LazyLock::new(Settings::default);
+    fn settings(&self) -> &'static ActionSettings {
+        static REFERENCE: LazyLock<ActionSettings> = LazyLock::new(ActionSettings::default);
         match self.settings {
             Some(settings) => settings,
             None => &REFERENCE,
@@ -117,16 +117,16 @@ impl Dialect for Action {
             settings: self.settings(),
             hint_to: hint("to_uid"),
             hint_group: hint("groups_id"),
-            session: Session::Out,
+            login: LoginState::Out,
             target: Target::Nobody,
-            asked: Asked::new(),
+            pending: PendingRequests::new(),
             pushes: 0,
         })
     }
 
     fn encode_at(&self, at: u64, _encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         let group = self.settings().group(room);
-        let gone = |user: &UserName, version: u64, out: &mut Frames| {
+        let left = |user: &UserName, version: u64, out: &mut Frames| {
             Push {
                 action: "exit",
                 id: &format!("exit-{version}-{group}"),
@@ -139,11 +139,11 @@ impl Dialect for Action {
         };
         match happening {
             Happening::Message(message) => in_group(message, group, |push| push.write_for_each(out)),
-            Happening::Went { user, version, .. } => gone(user, *version, out),
+            Happening::UserLeft { user, version, .. } => left(user, *version, out),
             // One push stands for many users. It names the last of them.
-            Happening::Digest { version, last_went, .. } => {
-                if let Some(user) = last_went {
-                    gone(user, *version, out);
+            Happening::Digest { version, last_left, .. } => {
+                if let Some(user) = last_left {
+                    left(user, *version, out);
                 }
             }
             Happening::System { text } => Push {
@@ -156,7 +156,7 @@ impl Dialect for Action {
             }
             .write_for_each(out),
             // The original has no push for these.
-            Happening::Came { .. }
+            Happening::UserJoined { .. }
             | Happening::Renamed { .. }
             | Happening::Roster { .. }
             | Happening::Topic { .. }
@@ -181,7 +181,7 @@ impl Codec for ActionCodec {
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let incoming = match message.bytes().trim_ascii() {
-            b"null" => Incoming::default(),
+            b"null" => ActionRequest::default(),
             bytes => object(bytes).ok_or_else(|| Fault::Refused(None, ErrorCode::Malformed.because(NOT_JSON)))?,
         };
         let seq = incoming.seq.unwrap_or_default();
@@ -194,17 +194,17 @@ impl Codec for ActionCodec {
         if seq.len() > limits::LEGACY_ECHO_BYTES {
             return Err(self.refuse(seq, action.into(), Code::BadParameters));
         }
-        let outcome = if self.asked.is_full() {
+        let outcome = if self.pending.is_full() {
             Err(Code::Failed)
         } else {
             match action {
                 "login" => return self.log_in(seq, incoming.data, requests),
                 "heartbeat" => match read::<HeartbeatData>(incoming.data) {
-                    Ok(_) if self.session == Session::Out => Err(Code::NotLoggedIn),
+                    Ok(_) if self.login == LoginState::Out => Err(Code::NotLoggedIn),
                     Ok(_) => Ok((Command::Ping, None)),
                     Err(code) => Err(code),
                 },
-                _ if self.session == Session::Out => Err(Code::NotLoggedIn),
+                _ if self.login == LoginState::Out => Err(Code::NotLoggedIn),
                 _ => self.message(incoming.data),
             }
         };
@@ -222,37 +222,37 @@ impl Codec for ActionCodec {
         match reply {
             Reply::Greeting { .. } => self.notice("enter", ENTERED, "", at, out),
             Reply::Welcome(welcome) => {
-                let join = match self.session {
-                    Session::LoggingIn { join, .. } => join,
-                    Session::Out | Session::In(_) => None,
+                let join = match self.login {
+                    LoginState::LoggingIn { join, .. } => join,
+                    LoginState::Out | LoginState::In(_) => None,
                 };
-                self.session = Session::In(welcome.name.clone());
+                self.login = LoginState::In(welcome.name.clone());
                 // A login with a group is answered after the join.
-                let pending = self.asked.take(id);
+                let pending = self.pending.take(id);
                 if join.is_none() {
                     answer(pending, Code::Success, out);
                 }
             }
-            Reply::Joined(_) | Reply::Ack { .. } => answer(self.asked.take(id), Code::Success, out),
+            Reply::Joined(_) | Reply::Ack { .. } => answer(self.pending.take(id), Code::Success, out),
             Reply::Pong { .. } => {
-                let code = match self.session {
-                    Session::In(_) => Code::Success,
-                    Session::Out | Session::LoggingIn { .. } => Code::NotLoggedIn,
+                let code = match self.login {
+                    LoginState::In(_) => Code::Success,
+                    LoginState::Out | LoginState::LoggingIn { .. } => Code::NotLoggedIn,
                 };
-                answer(self.asked.take(id), code, out);
+                answer(self.pending.take(id), code, out);
             }
-            Reply::Renamed { new, .. } => self.session = Session::In(new.clone()),
+            Reply::Renamed { new, .. } => self.login = LoginState::In(new.clone()),
             Reply::Replayed { room, message } => {
                 in_group(message, self.settings.group(room), |push| {
                     push.write(self.own_id(), out)
                 });
             }
             Reply::Direct(direct) => {
-                if !matches!(&self.session, Session::In(name) if !shows_direct(direct, name)) {
+                if !matches!(&self.login, LoginState::In(name) if !shows_direct(direct, name)) {
                     push_direct(direct, out);
                 }
             }
-            Reply::PeerWent { user } => {
+            Reply::PeerLeft { user } => {
                 if self.target == Target::User(user.clone()) {
                     self.notice("exit", GONE, local(user.as_str()), at, out);
                 }
@@ -274,7 +274,7 @@ impl Codec for ActionCodec {
     }
 
     fn echo(&self, id: RequestId) -> Option<Arc<Echo>> {
-        let pending = self.asked.get(id)?;
+        let pending = self.pending.get(id)?;
         Some(Arc::new(Echo {
             request: pending.seq.as_str().into(),
             kind: pending.kind.clone(),
@@ -322,7 +322,7 @@ impl ActionCodec {
             code: None,
             kind,
         };
-        self.asked.ask(pending).map(Some)
+        self.pending.ask(pending).map(Some)
     }
 
     fn refuse(&mut self, seq: String, action: Cow<'static, str>, code: Code) -> Fault {
@@ -338,14 +338,14 @@ impl ActionCodec {
             code: Some(code),
             kind: None,
         };
-        match self.asked.ask(pending) {
+        match self.pending.ask(pending) {
             Ok(id) => Fault::Refused(Some(id), error.because(code.text())),
             Err(fault) => fault,
         }
     }
 
     fn refused(&mut self, id: RequestId, code: ErrorCode, out: &mut Frames) {
-        let Some(pending) = self.asked.take(id) else {
+        let Some(pending) = self.pending.take(id) else {
             // An error without a request has the original's text. An answered request gets no second answer.
             if id.is_none() && code == ErrorCode::Malformed {
                 out.text(NOT_JSON);
@@ -354,12 +354,12 @@ impl ActionCodec {
             }
             return;
         };
-        if let Session::LoggingIn { hello, join } = self.session
+        if let LoginState::LoggingIn { hello, join } = self.login
             && hello == id
         {
-            self.session = Session::Out;
+            self.login = LoginState::Out;
             self.target = Target::Nobody;
-            self.asked.take(join);
+            self.pending.take(join);
         }
         let code = match pending.code {
             Some(code) => code,
@@ -370,9 +370,9 @@ impl ActionCodec {
     }
 
     fn own_id(&self) -> &str {
-        match &self.session {
-            Session::In(name) => local(name.as_str()),
-            Session::Out | Session::LoggingIn { .. } => "",
+        match &self.login {
+            LoginState::In(name) => local(name.as_str()),
+            LoginState::Out | LoginState::LoggingIn { .. } => "",
         }
     }
 

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::chat::{NameFault, RoomName, World, local};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct ActionSettings {
     /// The `appId`s that may log in. The first one shares the chat of all dialects; each other one has its own world.
     pub app_ids: Vec<u32>,
     /// Groups of the first app whose rooms are not called `group:<id>`.
     groups: BTreeMap<String, RoomName>,
 }
 
-impl Settings {
+impl ActionSettings {
     pub fn new(app_ids: Vec<u32>, groups: BTreeMap<String, RoomName>) -> Self {
         Self { app_ids, groups }
     }
@@ -50,7 +50,7 @@ impl Settings {
 }
 
 /// As the original: `appId` 1 and 2, and its only group, 1, is the lobby.
-impl Default for Settings {
+impl Default for ActionSettings {
     fn default() -> Self {
         Self::new(vec![1, 2], BTreeMap::from([("1".to_owned(), RoomName::lobby())]))
     }

@@ -17,7 +17,7 @@ fn ask(client: &mut Client, text: &str) -> Result<Vec<Request>, Fault> {
 }
 
 fn sent(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
-    texts(&testing::told(&mut **client, id, reply))
+    texts(&testing::reply_frames(&mut **client, id, reply))
 }
 
 /// The answer of the codec to a message that it refuses.
@@ -193,10 +193,10 @@ fn user_ids_and_app_ids_are_checked() {
 
 #[test]
 fn app_ids_and_the_group_of_the_lobby_are_settings() {
-    static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
+    static SETTINGS: LazyLock<ActionSettings> = LazyLock::new(|| {
         let lobby = ("main".to_owned(), RoomName::lobby());
         let games = ("5".to_owned(), RoomName::parse("games").unwrap());
-        Settings::new(vec![9], [lobby, games].into())
+        ActionSettings::new(vec![9], [lobby, games].into())
     });
     let common = World::Common;
     assert_eq!(SETTINGS.room(common, "5").unwrap().as_str(), "games");
@@ -249,7 +249,7 @@ fn users_groups_and_peers_of_a_further_app_have_names_of_their_own_and_are_shown
         push.contains(r#""msgId":"7-42-1-72""#) && push.contains(r#""from":"1","to":"72""#),
         "{push}"
     );
-    let went_push = &sent(&mut client, None, &Reply::PeerWent { user: user("⟦2⟧1") })[0];
+    let went_push = &sent(&mut client, None, &Reply::PeerLeft { user: user("⟦2⟧1") })[0];
     assert!(went_push.contains(r#""from":"1","to":"72""#), "{went_push}");
     let push = &seen("⟦2⟧group:7", &Happening::Message(message("⟦2⟧1", "hi")))[0];
     assert!(
@@ -395,13 +395,13 @@ fn a_direct_message_reaches_the_other_and_not_the_senders_windows() {
 #[test]
 fn peer_and_group_learn_that_a_user_left() {
     let mut client = one_to_one();
-    let went_push = sent(&mut client, None, &Reply::PeerWent { user: user("2") });
+    let went_push = sent(&mut client, None, &Reply::PeerLeft { user: user("2") });
     assert_eq!(
         went_push,
         [push("exit", &format!("exit-{AT}-1"), "用户已经离开", "2", "1")]
     );
-    assert_eq!(sent(&mut client, None, &Reply::PeerWent { user: user("3") }), [""; 0]);
-    for how in [Departure::Said, Departure::Lost] {
+    assert_eq!(sent(&mut client, None, &Reply::PeerLeft { user: user("3") }), [""; 0]);
+    for how in [Departure::Requested, Departure::Disconnected] {
         let exit = push("exit", "exit-6-7", "用户已经离开", "2", "ann");
         assert_eq!(seen("group:7", &went("2", how)), [exit]);
     }

@@ -11,7 +11,7 @@ use crate::{
 /// A request. `action` determines the type of `data`. Types are as strict as in the original, which was written in Go: a field that is
 /// `null` or missing is empty, and any other type is an error.
 #[derive(Default, Deserialize)]
-pub(super) struct Incoming {
+pub(super) struct ActionRequest {
     #[serde(default)]
     pub(super) seq: Option<String>,
     #[serde(default)]
@@ -77,11 +77,11 @@ pub(super) struct Push<'a> {
 struct Response<'a> {
     seq: &'a str,
     action: &'a str,
-    response: Outcome,
+    response: ResponseBody,
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct ResponseBody {
     code: u16,
     msg: &'static str,
     data: (),
@@ -206,7 +206,7 @@ pub(super) fn respond(seq: &str, action: &str, code: Code, out: &mut Frames) {
         &Response {
             seq,
             action,
-            response: Outcome {
+            response: ResponseBody {
                 code: code.number(),
                 msg: code.text(),
                 data: (),

@@ -17,7 +17,7 @@ fn seen(encoding: usize, happening: &Happening) -> Vec<String> {
 }
 
 fn sent(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<String> {
-    texts(&testing::told(&mut **codec, id, reply))
+    texts(&testing::reply_frames(&mut **codec, id, reply))
 }
 
 fn ask(codec: &mut Box<dyn Codec>, text: &str) -> Result<Vec<Request>, Fault> {
@@ -90,7 +90,7 @@ fn messages_and_notices_are_golden() {
         seen(0, &came("tom", Some(all(&["ann", "tom"])))),
         [r#"{"ip":"","user":"tom","from":"tom","type":"login","content":"tom","user_list":["ann","tom"]}"#]
     );
-    for how in [Departure::Said, Departure::Lost] {
+    for how in [Departure::Requested, Departure::Disconnected] {
         assert_eq!(
             seen(1, &went("tom", how)),
             [r#"{"ip":"","user":"tom","from":"","type":"logout","content":"tom","user_list":["ann"]}"#]

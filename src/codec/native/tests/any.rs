@@ -19,7 +19,7 @@ fn any_position() -> impl Strategy<Value = plaza::Position> {
     })
 }
 
-fn any_request() -> impl Strategy<Value = Asked> {
+fn any_request() -> impl Strategy<Value = RequestBody> {
     let kind = prop_oneof![0..5i32, Just(1000)];
     let small = || prop_oneof![0..3u32, any::<u32>()];
     prop_oneof![
@@ -30,7 +30,7 @@ fn any_request() -> impl Strategy<Value = Asked> {
             prop::collection::vec(any_position(), 0..4),
             any_text()
         )
-            .prop_map(|(name, token, key, resume, client)| Asked::Hello(plaza::Hello {
+            .prop_map(|(name, token, key, resume, client)| RequestBody::Hello(plaza::Hello {
                 name,
                 token,
                 key,
@@ -38,24 +38,20 @@ fn any_request() -> impl Strategy<Value = Asked> {
                 client
             })),
         (any_text(), any_number(), any_number(), small())
-            .prop_map(|(room, epoch, seq, last)| Asked::Join(plaza::Join { room, epoch, seq, last })),
-        any_text().prop_map(|room| Asked::Leave(plaza::Leave { room })),
+            .prop_map(|(room, epoch, seq, last)| RequestBody::Join(plaza::Join { room, epoch, seq, last })),
+        any_text().prop_map(|room| RequestBody::Leave(plaza::Leave { room })),
         (any_text(), any_text(), any_text(), kind.clone())
-            .prop_map(|(room, text, key, kind)| Asked::Talk(plaza::Talk { room, text, key, kind })),
-        (any_text(), any_text(), any_text(), kind).prop_map(|(to, text, key, kind)| Asked::Direct(plaza::Direct {
-            to,
-            text,
-            key,
-            kind
-        })),
-        (any_text(), any_text(), small()).prop_map(|(room, after, limit)| Asked::Users(plaza::Users {
+            .prop_map(|(room, text, key, kind)| RequestBody::Talk(plaza::Talk { room, text, key, kind })),
+        (any_text(), any_text(), any_text(), kind)
+            .prop_map(|(to, text, key, kind)| RequestBody::Direct(plaza::Direct { to, text, key, kind })),
+        (any_text(), any_text(), small()).prop_map(|(room, after, limit)| RequestBody::Users(plaza::Users {
             room,
             after,
             limit
         })),
-        (any_text(), small()).prop_map(|(after, limit)| Asked::Rooms(plaza::Rooms { after, limit })),
-        (any_text(), any_text()).prop_map(|(room, topic)| Asked::Topic(plaza::SetTopic { room, topic })),
-        (any_text(), any_text()).prop_map(|(name, key)| Asked::Rename(plaza::Rename { name, key })),
+        (any_text(), small()).prop_map(|(after, limit)| RequestBody::Rooms(plaza::Rooms { after, limit })),
+        (any_text(), any_text()).prop_map(|(room, topic)| RequestBody::Topic(plaza::SetTopic { room, topic })),
+        (any_text(), any_text()).prop_map(|(name, key)| RequestBody::Rename(plaza::Rename { name, key })),
         (
             any_text(),
             any_text(),
@@ -63,15 +59,17 @@ fn any_request() -> impl Strategy<Value = Asked> {
             prop::option::of(any_number()),
             small()
         )
-            .prop_map(|(room, peer, before, after, limit)| Asked::History(plaza::History {
-                room,
-                peer,
-                before,
-                after,
-                limit
-            })),
+            .prop_map(
+                |(room, peer, before, after, limit)| RequestBody::History(plaza::History {
+                    room,
+                    peer,
+                    before,
+                    after,
+                    limit
+                })
+            ),
         (any_text(), any_text(), any_text(), any_number(), small()).prop_map(|(room, peer, text, before, limit)| {
-            Asked::Search(plaza::Search {
+            RequestBody::Search(plaza::Search {
                 room,
                 peer,
                 text,
@@ -79,15 +77,15 @@ fn any_request() -> impl Strategy<Value = Asked> {
                 limit,
             })
         }),
-        (any_text(), any_text(), any_number()).prop_map(|(room, peer, seq)| Asked::Read(plaza::Read {
+        (any_text(), any_text(), any_number()).prop_map(|(room, peer, seq)| RequestBody::Read(plaza::Read {
             room,
             peer,
             seq
         })),
-        (any_text(), any_text()).prop_map(|(room, to)| Asked::Typing(plaza::Typing { room, to })),
-        Just(Asked::Unread(plaza::Unread {})),
-        Just(Asked::Ping(plaza::Ping {})),
-        Just(Asked::Exit(plaza::Exit {})),
+        (any_text(), any_text()).prop_map(|(room, to)| RequestBody::Typing(plaza::Typing { room, to })),
+        Just(RequestBody::Unread(plaza::Unread {})),
+        Just(RequestBody::Ping(plaza::Ping {})),
+        Just(RequestBody::Exit(plaza::Exit {})),
     ]
 }
 
@@ -111,7 +109,7 @@ proptest! {
     fn any_cut_and_any_flip_of_a_request_is_read_or_refused(
         request in any_request(), cut in any::<prop::sample::Index>(), flip in any::<prop::sample::Index>(), bit in 0..8u8,
     ) {
-        let message = asked(request);
+        let message = client_message(request);
         for mut bytes in [message.encode_to_vec(), serde_json::to_vec(&message).unwrap()] {
             let place = flip.index(bytes.len());
             bytes[place] ^= 1 << bit;

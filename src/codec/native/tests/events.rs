@@ -77,17 +77,17 @@ fn happenings(mut check: impl FnMut(Happening, &str)) {
             names: names(&["ann"]),
         })
     };
-    let said = format!(r#"{{"message":{{"room":"lobby",{MESSAGE}}}}}"#);
+    let json = format!(r#"{{"message":{{"room":"lobby",{MESSAGE}}}}}"#);
     table! { check:
-        Happening::Message(message()) => &said;
-        Happening::Came { user: user("ann"), online: 3, version: 8, users: users() } =>
+        Happening::Message(message()) => &json;
+        Happening::UserJoined { user: user("ann"), online: 3, version: 8, users: users() } =>
             r#"{"presence":{"room":"lobby","online":3,"version":8,"joined":["ann"]}}"#;
-        Happening::Went { user: user("ann"), how: Departure::Lost, online: 0, version: 9, users: users() } =>
+        Happening::UserLeft { user: user("ann"), how: Departure::Disconnected, online: 0, version: 9, users: users() } =>
             r#"{"presence":{"room":"lobby","online":0,"version":9,"left":["ann"]}}"#;
         Happening::Renamed { old: user("ann"), new: user("bob"), session: SessionTag(1), online: 3, users: users() } =>
             r#"{"renamed":{"room":"lobby","old":"ann","new":"bob","session":"00000001"}}"#;
         Happening::Digest {
-            online: 1000, version: 10, came: 5, went: 4, last_came: Some(user("zoe")), last_went: None,
+            online: 1000, version: 10, joined: 5, left: 4, last_joined: Some(user("zoe")), last_left: None,
             sample: names(&["ann", "bob"]), users: users(),
         } =>
             r#"{"presence":{"room":"lobby","online":1000,"version":10,"names":["ann","bob"]}}"#;
@@ -300,7 +300,7 @@ fn a_replayed_message_is_the_same_json_as_before() {
     let long = "长\u{1F600}\"".repeat(20_000);
     for text in ["", " plain\n", "a \"b\"\n\t\\ \u{7}\u{2028}</script>", &long] {
         for (kind, seq) in [(MessageKind::Text, 1), (MessageKind::Voice, (1 << 53) - 1)] {
-            let said = ChatMessage {
+            let message = ChatMessage {
                 seq,
                 prev: seq - 1,
                 session: SessionTag(u32::MAX),
@@ -311,12 +311,12 @@ fn a_replayed_message_is_the_same_json_as_before() {
             };
             let replayed = Reply::Replayed {
                 room: room("lobby"),
-                message: Arc::new(said.clone()),
+                message: Arc::new(message.clone()),
             };
             let mut frames = Frames::default();
             codec(Some(JSON)).encode_at(0, None, &replayed, &mut frames);
             let shown = String::from_utf8_lossy(payload(&frames, 0x81));
-            assert_eq!(shown, json_pushed(&Happening::Message(said)));
+            assert_eq!(shown, json_pushed(&Happening::Message(message)));
         }
     }
 }

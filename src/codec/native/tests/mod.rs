@@ -8,7 +8,7 @@ macro_rules! table {
 }
 
 mod any;
-mod asked;
+mod client_requests;
 mod events;
 mod refused;
 
@@ -21,7 +21,7 @@ use super::*;
 use crate::{
     chat::{ClientId, Command, Conversation, Hello, MessageKind, Page, Position, ResumeFrom, Since, UserName},
     limits,
-    proto::plaza::{self, client_message::Request as Asked},
+    proto::plaza::{self, client_message::Request as RequestBody},
 };
 
 fn codec(subprotocol: Option<&'static str>) -> Box<dyn Codec> {
@@ -61,7 +61,7 @@ pub(crate) fn in_protobuf(text: &str) -> Vec<u8> {
     plaza::ClientMessage { id, request }.encode_to_vec()
 }
 
-fn asked(request: Asked) -> plaza::ClientMessage {
+fn client_message(request: RequestBody) -> plaza::ClientMessage {
     plaza::ClientMessage {
         id: 7,
         request: Some(request),

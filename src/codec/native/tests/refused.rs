@@ -91,7 +91,7 @@ fn written(json: &str) -> plaza::ClientMessage {
             json.replace(&format!("\"x*{count}\""), &format!("{:?}", "x".repeat(*count)))
         });
     let (_, request) = json::read(written.as_bytes()).unwrap();
-    asked(request)
+    client_message(request)
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn every_limit_is_checked_in_both_forms() {
             seq: 1,
             ..Default::default()
         };
-        from_both(&asked(Asked::Hello(plaza::Hello {
+        from_both(&client_message(RequestBody::Hello(plaza::Hello {
             resume: vec![position; positions],
             ..Default::default()
         })))

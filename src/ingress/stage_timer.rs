@@ -1,7 +1,7 @@
 //! Timeouts of a connection before it is a WebSocket: for a request's head, for reading an answer, and between requests.
 //!
 //! hyper has one timeout for a head and for the idle time before it, so an idle keep-alive connection would end as early as a slow
-//! request. So the socket reports its progress here, and [`Patience::over`] resolves when a stage has taken too long.
+//! request. So the socket reports its progress here, and [`StageTimer::expired`] resolves when a stage has taken too long.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -12,26 +12,26 @@ use tokio::{
 
 /// The timeout of each stage.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowed {
+pub(super) struct StageTimeouts {
     pub(super) head: Duration,
     pub(super) answer: Duration,
     pub(super) idle: Duration,
 }
 
-/// The stages of one connection; clones are the same one.
+/// Times the stages of one connection. Clones share their state.
 #[derive(Clone)]
-pub(super) struct Patience(Rc<Watched>);
+pub(super) struct StageTimer(Rc<Shared>);
 
-struct Watched {
-    allowed: Allowed,
+struct Shared {
+    timeouts: StageTimeouts,
     stage: Cell<Stage>,
-    /// The deadline has moved to an earlier time.
+    /// Notified when the deadline moves to an earlier time.
     sooner: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// Waits for a head, since then.
+    /// Waits for a head.
     Head(Instant),
     Answer {
         since: Instant,
@@ -45,26 +45,25 @@ enum Stage {
 
 /// What took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
-    /// A head, or reading an answer: the peer is slow or hostile.
+pub(super) enum Expired {
+    /// Sending a head or reading an answer: the peer is slow or hostile.
     Slow,
-    /// The next request: an orderly end.
+    /// Sending the next request: an orderly end.
     Idle,
 }
 
-impl Patience {
+impl StageTimer {
     /// `silent_for`: how long the connection was silent before its first bytes.
-    pub(super) fn new(allowed: Allowed, silent_for: Duration) -> Self {
+    pub(super) fn new(timeouts: StageTimeouts, silent_for: Duration) -> Self {
         let now = Instant::now();
-        Self(Rc::new(Watched {
-            allowed,
+        Self(Rc::new(Shared {
+            timeouts,
             stage: Cell::new(Stage::Head(now.checked_sub(silent_for).unwrap_or(now))),
             sooner: Notify::new(),
         }))
     }
 
-    /// Bytes arrived.
-    pub(super) fn heard(&self) {
+    pub(super) fn bytes_arrived(&self) {
         match self.0.stage.get() {
             Stage::Head(_) => {}
             Stage::Answer { since, written, .. } => self.enter(Stage::Answer {
@@ -76,8 +75,7 @@ impl Patience {
         }
     }
 
-    /// A request's head is complete.
-    pub(super) fn asked(&self) {
+    pub(super) fn head_complete(&self) {
         self.enter(Stage::Answer {
             since: Instant::now(),
             written: false,
@@ -85,8 +83,7 @@ impl Patience {
         });
     }
 
-    /// Bytes of an answer were written.
-    pub(super) fn wrote(&self) {
+    pub(super) fn bytes_written(&self) {
         match self.0.stage.get() {
             Stage::Answer { since, followed, .. } => self.enter(Stage::Answer {
                 since,
@@ -97,7 +94,6 @@ impl Patience {
         }
     }
 
-    /// Everything has been written.
     pub(super) fn flushed(&self) {
         match self.0.stage.get() {
             Stage::Answer {
@@ -115,16 +111,16 @@ impl Patience {
     }
 
     /// Waits until a stage has taken too long.
-    pub(super) async fn over(&self) -> Over {
+    pub(super) async fn expired(&self) -> Expired {
         loop {
-            let (until, over) = self.deadline();
+            let (until, expired) = self.deadline();
             tokio::select! {
                 () = sleep_until(until) => {}
                 () = self.0.sooner.notified() => {}
             }
-            let (until, now_over) = self.deadline();
-            if now_over == over && Instant::now() >= until {
-                return over;
+            let (until, now_expired) = self.deadline();
+            if now_expired == expired && Instant::now() >= until {
+                return expired;
             }
         }
     }
@@ -141,12 +137,12 @@ impl Patience {
         }
     }
 
-    fn deadline(&self) -> (Instant, Over) {
-        let Allowed { head, answer, idle } = self.0.allowed;
+    fn deadline(&self) -> (Instant, Expired) {
+        let StageTimeouts { head, answer, idle } = self.0.timeouts;
         match self.0.stage.get() {
-            Stage::Head(since) => (since + head, Over::Slow),
-            Stage::Answer { since, .. } => (since + answer, Over::Slow),
-            Stage::Idle(since) => (since + idle, Over::Idle),
+            Stage::Head(since) => (since + head, Expired::Slow),
+            Stage::Answer { since, .. } => (since + answer, Expired::Slow),
+            Stage::Idle(since) => (since + idle, Expired::Idle),
         }
     }
 }
@@ -157,88 +153,88 @@ mod tests {
 
     use super::*;
 
-    const ALLOWED: Allowed = Allowed {
+    const TIMEOUTS: StageTimeouts = StageTimeouts {
         head: Duration::from_secs(10),
         answer: Duration::from_secs(60),
         idle: Duration::from_secs(75),
     };
 
-    /// How many seconds pass until it is over, and how.
-    async fn over(patience: &Patience) -> (u64, Over) {
+    /// How many seconds pass until a stage expires, and which result that has.
+    async fn expired(timer: &StageTimer) -> (u64, Expired) {
         let begun = Instant::now();
-        let over = patience.over().await;
-        (begun.elapsed().as_secs(), over)
+        let expired = timer.expired().await;
+        (begun.elapsed().as_secs(), expired)
     }
 
-    async fn pass(patience: &Patience, seconds: u64) {
-        let passed = timeout(Duration::from_secs(seconds), patience.over()).await;
+    async fn pass(timer: &StageTimer, seconds: u64) {
+        let passed = timeout(Duration::from_secs(seconds), timer.expired()).await;
         assert!(passed.is_err(), "{passed:?} within {seconds} s");
     }
 
-    fn answered(patience: &Patience) {
-        patience.asked();
-        patience.wrote();
-        patience.flushed();
+    fn answered(timer: &StageTimer) {
+        timer.head_complete();
+        timer.bytes_written();
+        timer.flushed();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_counts_from_the_silence_before_it() {
-        let patience = Patience::new(ALLOWED, Duration::ZERO);
-        patience.heard();
-        assert_eq!(over(&patience).await, (10, Over::Slow));
+        let timer = StageTimer::new(TIMEOUTS, Duration::ZERO);
+        timer.bytes_arrived();
+        assert_eq!(expired(&timer).await, (10, Expired::Slow));
     }
 
     #[tokio::test(start_paused = true)]
     async fn between_requests_it_waits_longer_and_for_a_begun_one_no_longer_than_for_the_first() {
-        let patience = Patience::new(ALLOWED, Duration::ZERO);
-        answered(&patience);
-        pass(&patience, 70).await;
-        answered(&patience);
-        assert_eq!(over(&patience).await, (75, Over::Idle));
-        answered(&patience);
-        pass(&patience, 5).await;
-        patience.heard();
-        assert_eq!(over(&patience).await, (10, Over::Slow));
+        let timer = StageTimer::new(TIMEOUTS, Duration::ZERO);
+        answered(&timer);
+        pass(&timer, 70).await;
+        answered(&timer);
+        assert_eq!(expired(&timer).await, (75, Expired::Idle));
+        answered(&timer);
+        pass(&timer, 5).await;
+        timer.bytes_arrived();
+        assert_eq!(expired(&timer).await, (10, Expired::Slow));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_comes_nearer_while_it_is_waited_for() {
-        let patience = Patience::new(ALLOWED, Duration::ZERO);
-        answered(&patience);
+        let timer = StageTimer::new(TIMEOUTS, Duration::ZERO);
+        answered(&timer);
         let begun = Instant::now();
-        let (over, ()) = tokio::join!(patience.over(), async {
+        let (expired, ()) = tokio::join!(timer.expired(), async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            patience.heard();
+            timer.bytes_arrived();
         });
-        assert_eq!((begun.elapsed().as_secs(), over), (15, Over::Slow));
+        assert_eq!((begun.elapsed().as_secs(), expired), (15, Expired::Slow));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_time_between_requests_shorter_than_that_of_a_head_is_kept() {
-        let short = Allowed {
+        let short = StageTimeouts {
             idle: Duration::from_secs(1),
-            ..ALLOWED
+            ..TIMEOUTS
         };
-        let patience = Patience::new(short, Duration::ZERO);
+        let timer = StageTimer::new(short, Duration::ZERO);
         let begun = Instant::now();
-        let (over, ()) = tokio::join!(patience.over(), async {
+        let (expired, ()) = tokio::join!(timer.expired(), async {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            answered(&patience);
+            answered(&timer);
         });
-        assert_eq!((begun.elapsed().as_secs(), over), (3, Over::Idle));
+        assert_eq!((begun.elapsed().as_secs(), expired), (3, Expired::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_read_and_a_request_behind_it_are_not_idle() {
-        let patience = Patience::new(ALLOWED, Duration::ZERO);
-        patience.asked();
-        patience.flushed();
-        patience.wrote();
-        assert_eq!(over(&patience).await, (60, Over::Slow));
-        patience.asked();
-        patience.heard();
-        patience.wrote();
-        patience.flushed();
-        assert_eq!(over(&patience).await, (10, Over::Slow));
+        let timer = StageTimer::new(TIMEOUTS, Duration::ZERO);
+        timer.head_complete();
+        timer.flushed();
+        timer.bytes_written();
+        assert_eq!(expired(&timer).await, (60, Expired::Slow));
+        timer.head_complete();
+        timer.bytes_arrived();
+        timer.bytes_written();
+        timer.flushed();
+        assert_eq!(expired(&timer).await, (10, Expired::Slow));
     }
 }

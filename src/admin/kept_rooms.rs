@@ -1,7 +1,7 @@
-//! Stores the rooms that the operator has set: a request that was answered with 200 survives a restart.
+//! Stores the rooms that the operator has set, so that they survive a restart.
 //!
-//! Invariants: the file, `rooms.json` in the data directory, is replaced atomically, so that a crash leaves the old or the new
-//! one. It holds only what the operator has set: a topic that a member sets later is not in it.
+//! Invariants: the file, `rooms.json` in the data directory, is replaced atomically: a crash leaves the old or the new one. The file has
+//! only what the operator has set, and not a topic that a member sets later.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,32 +24,31 @@ use crate::{
     shard::{OperatorRoomRequest, Shards, ToShard},
 };
 
-/// The settings of one room.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct StandingRoom {
-    /// `None`: none was set.
+pub(crate) struct KeptRoom {
+    /// `None`: not set.
     pub(crate) topic: Option<Arc<str>>,
-    /// `None`: as in the configuration; `Some(None)`: no list, whatever the configuration has.
+    /// `None`: as in the configuration; `Some(None)`: no list, whatever the configuration says.
     pub(crate) members: Option<Option<BTreeSet<UserName>>>,
 }
 
-/// The rooms that the operator has set, and the file that holds them.
+/// The rooms that the operator has set, and their file.
 #[derive(Debug, Default)]
-pub(crate) struct StandingRooms {
-    /// `None`: nothing is written (`server.memory`).
+pub(crate) struct KeptRooms {
+    /// `None` if the disk must not be written (`server.memory`).
     file: Option<PathBuf>,
-    rooms: BTreeMap<RoomName, StandingRoom>,
+    rooms: BTreeMap<RoomName, KeptRoom>,
 }
 
-/// The file: for each room the body of its PUT.
+/// The file: the body of a PUT for each room.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     rooms: BTreeMap<String, RoomBody>,
 }
 
-impl StandingRooms {
-    /// Reads the file of this directory; there is none before the first room is set. The error is one sentence.
+impl KeptRooms {
+    /// Reads the file of this directory, if there is one. The error is one sentence.
     pub(crate) fn read(data: Option<&Path>) -> Result<Self, String> {
         let Some(data) = data else { return Ok(Self::default()) };
         let file = data.join(FILE);
@@ -80,7 +79,7 @@ impl StandingRooms {
             .into_iter()
             .map(|(name, RoomBody { topic, members })| {
                 let name = RoomName::parse(&name).map_err(|fault| wrong(&fault))?;
-                Ok((name, StandingRoom { topic, members }))
+                Ok((name, KeptRoom { topic, members }))
             })
             .collect::<Result<_, String>>()?;
         Ok(Self {
@@ -89,7 +88,7 @@ impl StandingRooms {
         })
     }
 
-    /// Sets the rooms again on their shards, before a client can join them. The error is one sentence.
+    /// Sets the rooms on their shards, before a client can join them. The error is one sentence.
     pub(crate) fn restore(&self, shards: &Shards) -> Result<(), String> {
         for (room, set) in &self.rooms {
             // No operator waits for the answer.
@@ -111,8 +110,8 @@ impl StandingRooms {
         Ok(())
     }
 
-    /// Sets the room; a `None` leaves its value unchanged.
-    pub(super) fn set(&mut self, name: RoomName, now: StandingRoom) -> io::Result<()> {
+    /// Sets the room. A `None` leaves its value unchanged.
+    pub(super) fn set(&mut self, name: RoomName, now: KeptRoom) -> io::Result<()> {
         let room = self.rooms.entry(name).or_default();
         if now.topic.is_some() {
             room.topic = now.topic;
@@ -123,7 +122,7 @@ impl StandingRooms {
         self.write()
     }
 
-    /// Forgets a room that was closed.
+    /// Removes a closed room.
     pub(super) fn remove(&mut self, name: &RoomName) -> io::Result<()> {
         match self.rooms.remove(name) {
             Some(_) => self.write(),
@@ -131,7 +130,6 @@ impl StandingRooms {
         }
     }
 
-    /// Where it is written.
     pub(super) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -141,7 +139,7 @@ impl StandingRooms {
         let rooms: Map<String, Value> = self
             .rooms
             .iter()
-            .map(|(name, room)| (name.as_str().to_owned(), standing_json(room)))
+            .map(|(name, room)| (name.as_str().to_owned(), kept_room_json(room)))
             .collect();
         let next = file.with_extension("json.next");
         let mut written = OpenOptions::new()
@@ -161,7 +159,7 @@ impl StandingRooms {
 }
 
 /// The settings of a room in the form that [`RoomBody`] reads.
-pub(super) fn standing_json(room: &StandingRoom) -> Value {
+pub(super) fn kept_room_json(room: &KeptRoom) -> Value {
     let mut set = Map::new();
     if let Some(topic) = &room.topic {
         set.insert("topic".to_owned(), json!(&**topic));
@@ -192,8 +190,8 @@ mod tests {
     #[test]
     fn what_is_set_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut rooms = StandingRooms::read(Some(dir.path())).unwrap();
-        let tea = StandingRoom {
+        let mut rooms = KeptRooms::read(Some(dir.path())).unwrap();
+        let tea = KeptRoom {
             topic: Some("green\u{202e}".into()),
             members: Some(Some(list(&["ann", "张三"]))),
         };
@@ -201,22 +199,22 @@ mod tests {
         rooms
             .set(
                 room("open"),
-                StandingRoom {
+                KeptRoom {
                     members: Some(None),
-                    ..StandingRoom::default()
+                    ..KeptRoom::default()
                 },
             )
             .unwrap();
-        rooms.set(room("plain"), StandingRoom::default()).unwrap();
+        rooms.set(room("plain"), KeptRoom::default()).unwrap();
         rooms.set(room("gone"), tea.clone()).unwrap();
         rooms.remove(&room("gone")).unwrap();
-        // What is left out stays.
-        rooms.set(room("茶"), StandingRoom::default()).unwrap();
-        let again = StandingRooms::read(Some(dir.path())).unwrap();
+        // A missing value stays unchanged.
+        rooms.set(room("茶"), KeptRoom::default()).unwrap();
+        let again = KeptRooms::read(Some(dir.path())).unwrap();
         assert_eq!(again.rooms, rooms.rooms);
         assert_eq!(again.rooms[&room("茶")], tea);
         assert_eq!(again.rooms[&room("open")].members, Some(None));
-        assert_eq!(again.rooms[&room("plain")], StandingRoom::default());
+        assert_eq!(again.rooms[&room("plain")], KeptRoom::default());
         assert_eq!(again.rooms.len(), 3);
     }
 
@@ -225,7 +223,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for content in ["", "{", "[]", r#"{"rooms":{"":{}}}"#, r#"{"rooms":{},"more":1}"#] {
             fs::write(dir.path().join(FILE), content).unwrap();
-            let error = StandingRooms::read(Some(dir.path())).unwrap_err();
+            let error = KeptRooms::read(Some(dir.path())).unwrap_err();
             assert!(error.contains(FILE) && error.contains("move it away"), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::{history::queue::Queue, limits};
 
 #[derive(Debug)]
-pub(crate) struct Fresh {
+pub(crate) struct IndexQueue {
     pub(crate) logs: Queue<u32>,
     /// The queue was full: the indexer must check every log.
     pub(crate) all: AtomicBool,
@@ -15,7 +15,7 @@ pub(crate) struct Fresh {
     pub(crate) generation: AtomicU64,
 }
 
-impl Fresh {
+impl IndexQueue {
     pub(crate) fn new() -> Self {
         Self {
             logs: Queue::new(limits::HISTORY_QUEUE),

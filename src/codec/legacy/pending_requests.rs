@@ -11,12 +11,12 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) struct Asked<T> {
+pub(super) struct PendingRequests<T> {
     last: u64,
     waiting: VecDeque<(NonZeroU64, T)>,
 }
 
-impl<T> Asked<T> {
+impl<T> PendingRequests<T> {
     pub(super) fn new() -> Self {
         Self {
             last: 0,
@@ -35,8 +35,8 @@ impl<T> Asked<T> {
         self.waiting.len() >= limits::LEGACY_UNANSWERED
     }
 
-    /// Returns an id for a request whose answer needs `echo`. The bound is twice that of [`Asked::is_full`], so that refusals of excess
-    /// requests fit until they are encoded.
+    /// Returns an id for a request whose answer needs `echo`. The bound is twice that of [`PendingRequests::is_full`], so that refusals
+    /// of excess requests fit until they are encoded.
     pub(super) fn ask(&mut self, echo: T) -> Result<NonZeroU64, Fault> {
         if self.waiting.len() >= 2 * limits::LEGACY_UNANSWERED {
             return Err(Fault::Close(1008, "too many requests wait for their answer"));
@@ -60,13 +60,13 @@ impl<T> Asked<T> {
     pub(super) fn get(&self, id: RequestId) -> Option<&T> {
         let id = id?;
         let mut waiting = self.waiting.iter().rev();
-        waiting.find(|(asked, _)| *asked == id).map(|(_, echo)| echo)
+        waiting.find(|(id_of, _)| *id_of == id).map(|(_, echo)| echo)
     }
 
     /// Takes the data of the answered request. Answers come in order, so the search usually ends at once.
     pub(super) fn take(&mut self, id: RequestId) -> Option<T> {
         let id = id?;
-        let place = self.waiting.iter().position(|(asked, _)| *asked == id)?;
+        let place = self.waiting.iter().position(|(id_of, _)| *id_of == id)?;
         let (_, echo) = self.waiting.remove(place)?;
         if self.waiting.is_empty() {
             // An idle client must not hold a buffer: that for four requests of `action` has 384 bytes.
@@ -82,24 +82,24 @@ mod tests {
 
     #[test]
     fn answers_find_their_question_in_any_order_and_only_once() {
-        let mut asked = Asked::new();
-        let first = asked.ask("a").unwrap();
-        let second = asked.ask("b").unwrap();
+        let mut pending = PendingRequests::new();
+        let first = pending.ask("a").unwrap();
+        let second = pending.ask("b").unwrap();
         assert_eq!((first.get(), second.get()), (1, 2));
-        assert_eq!(asked.take(Some(second)), Some("b"));
-        assert_eq!(asked.take(Some(first)), Some("a"));
-        assert_eq!(asked.take(Some(first)), None);
-        assert_eq!(asked.take(None), None);
+        assert_eq!(pending.take(Some(second)), Some("b"));
+        assert_eq!(pending.take(Some(first)), Some("a"));
+        assert_eq!(pending.take(Some(first)), None);
+        assert_eq!(pending.take(None), None);
     }
 
     #[test]
     fn what_waits_is_bounded() {
-        let mut asked = Asked::new();
+        let mut pending = PendingRequests::new();
         let mut taken = 0;
-        while asked.ask(()).is_ok() {
+        while pending.ask(()).is_ok() {
             taken += 1;
         }
         assert_eq!(taken, 2 * limits::LEGACY_UNANSWERED);
-        assert!(asked.is_full());
+        assert!(pending.is_full());
     }
 }
