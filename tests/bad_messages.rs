@@ -431,8 +431,15 @@ fn bad_protobuf_gets_the_errors_of_plazas_own_protocol_too() {
 #[test]
 fn a_message_that_is_too_long_is_answered_in_the_dialects_own_words_before_the_close() {
     let running = start();
+    let bounds = [("chatroom", 4 * 1024), ("tutorial", 64 * 1024), ("action", 64 * 1024)];
     for driver in drivers::all().filter(|driver| driver.dialect != "plaza") {
         let most = Profile::of(DialectId::named(driver.dialect).unwrap()).message_bytes;
+        let due = bounds.iter().find(|(dialect, _)| *dialect == driver.dialect);
+        assert!(
+            due.is_none_or(|(_, bytes)| *bytes == most),
+            "{}: {most}",
+            driver.dialect
+        );
         for long in [most + 1, 4 * 1024 * 1024] {
             let mut member = Member::come(running.address, driver.dialect, "eve");
             member.take();

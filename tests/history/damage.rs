@@ -219,6 +219,20 @@ fn a_damaged_head_file_beside_a_whole_log_costs_at_most_an_epoch() {
             assert_eq!((head.seq, lost), (TALKS, vec![]), "{what}");
         }
     }
+    let mut dice = fastrand::Rng::with_seed(5);
+    for _ in 0..size(60, 600) {
+        let (place, bit) = (dice.usize(..image.len("history.head")), dice.u8(..8));
+        let dir = image.lay("history.head", |bytes| bytes[place] ^= 1 << bit);
+        let caller = Caller::open(dir.path());
+        for name in LOGS {
+            assert_eq!(caller.head(&room(name)).seq, TALKS, "bit {bit} of byte {place}");
+            assert_eq!(
+                caller.all(&room(name)).unwrap().len() as u64,
+                TALKS,
+                "bit {bit} of byte {place}"
+            );
+        }
+    }
 }
 
 #[test]

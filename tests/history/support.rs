@@ -219,7 +219,8 @@ impl Caller {
     /// Waits until the search index has so many messages.
     pub(crate) fn is_indexed(&self, messages: u64) {
         let indexed = || self.history.stats().indexed.load(Ordering::Relaxed);
-        until("the index catches up", || indexed() >= messages);
+        let time = Duration::from_secs(60 + messages / 2_000);
+        until_within(time, "the index catches up", || indexed() >= messages);
     }
 
     /// How often damage was found.
@@ -394,8 +395,12 @@ pub(crate) fn conflicts(outcome: Outcome<u64>) {
     only!(outcome, Outcome::KeyConflict { .. } => ());
 }
 
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+pub(crate) fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(60), what, holds);
+}
+
+fn until_within(time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(1));
@@ -415,6 +420,9 @@ pub(crate) fn contains(words: &str, parts: &[&str]) {
 pub(crate) fn sql(dir: &Path, sql: &str) {
     let db = rusqlite::Connection::open(dir.join("history.db")).unwrap();
     db.execute_batch(sql).unwrap();
+    let changes: i64 = db.query_row("SELECT total_changes()", [], |row| row.get(0)).unwrap();
+    let is_change = ["UPDATE", "DELETE", "INSERT"].iter().any(|verb| sql.contains(verb));
+    assert!(changes > 0 || !is_change, "changed nothing: {sql}");
 }
 
 /// A check finds nothing damaged.

@@ -1,11 +1,13 @@
 //! What the store keeps for a user belongs to the user's id, whatever name is displayed.
 
 use plaza::{
-    chat::UserId,
-    history::{Answer, Append, ConversationFilter, Credential, Epochs, LogId, Outcome, Query, UserPair, tools},
+    chat::{UserId, UserName},
+    history::{
+        Answer, Append, Claim, ConversationFilter, Credential, Epochs, LogId, NameKey, Outcome, Query, UserPair, tools,
+    },
 };
 
-use crate::support::{Caller, append, committed, pair, room, unsynced, user};
+use crate::support::{Caller, Store, append, committed, pair, room, unsynced, user};
 
 /// Somebody who has proved who they are, and is shown as ann.
 fn proven() -> UserId {
@@ -64,6 +66,21 @@ fn two_users_of_one_name_share_neither_unread_counts_nor_keys_also_in_a_copy() {
     tools::import(&at("copy"), &at("export"), Epochs::Begin).unwrap();
     assert_eq!(tools::check(&at("copy")).unwrap().damages, Vec::<String>::new());
     assert_eq!(senders(&Caller::open(&at("copy")), &lobby), due);
+}
+
+#[test]
+fn a_name_is_claimed_with_a_key_of_enough_bytes_and_a_wrong_key_differs_after_a_restart_too() {
+    let store = Store::unsynced();
+    let claim = |store: &Store, key: &str| {
+        let (name, key) = (UserName::parse("ann").unwrap(), NameKey(key.to_owned()));
+        store.ask(Query::Claim { name, key })
+    };
+    let short = claim(&store, "fifteen bytes!!");
+    assert!(format!("{short:?}").contains("the key has 15 bytes"), "{short:?}");
+    assert_eq!(store.claim("ann", "made by ann's client, of 32 bytes"), Claim::New);
+    let store = store.restarted();
+    assert_eq!(store.claim("ann", "made by eve's client, of 32 bytes"), Claim::Differs);
+    assert_eq!(store.claim("ann", "made by ann's client, of 32 bytes"), Claim::Matches);
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Table {
             "log_lines_dropped",
             &["log"],
             Counter::default,
-            "Lines dropped from the server log or the message log.",
+            "Lines dropped from a log: `server` or `message`.",
         );
         LogMetrics {
             server_dropped: dropped.get_or_create_owned(&vec![("log", "server".into())]),

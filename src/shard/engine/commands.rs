@@ -66,11 +66,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             Action::Watch(user) => {
                 let user = self.directory.user_named(&user);
-                let session = self
+                let Some(session) = self
                     .connections
                     .get_mut(id)
-                    .and_then(|connection| connection.session_mut());
-                if let Some(before) = session.and_then(|session| session.watch(user.clone())) {
+                    .and_then(|connection| connection.session_mut())
+                else {
+                    return;
+                };
+                if let Some(before) = session.watch(user.clone()) {
                     self.directory.unwatch(&before, id);
                 }
                 self.directory.watch(&user, id);

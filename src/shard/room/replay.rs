@@ -284,6 +284,11 @@ impl Rooms {
         self.attendance.get_mut(id)?.replays.as_mut()?.queue.front_mut()
     }
 
+    /// Whether the first replay of a connection has this number; the page of another one comes too late.
+    pub(super) fn is_replaying(&mut self, id: SessionId, number: u32) -> bool {
+        self.first_replay(id).is_some_and(|replay| replay.number == number)
+    }
+
     /// Whether the first replay of a connection waits for a page of the store.
     pub(super) fn waits_for_page(&mut self, id: SessionId) -> bool {
         self.first_replay(id).is_some_and(|replay| replay.asked.is_some())

@@ -220,6 +220,9 @@ impl Rooms {
         messages: Option<Vec<ChatMessage>>,
         parts: &mut Parts<'_, S>,
     ) {
+        if !self.is_replaying(id, number) {
+            return;
+        }
         match messages {
             Some(messages) => self.replay_page(id, number, messages, parts),
             None => self.replay_failed(id, number, parts),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
+    connection::counts::ConnectionCounts,
     engine::{Counts, Gauges},
+    room::counts::RoomCounts,
     runtime::thread::Report,
 };
 use crate::{
@@ -27,33 +29,52 @@ impl Reporter {
 
 impl Report for Reporter {
     fn report(&self, _: ShardId, counts: Counts<'_>, now: &Gauges) {
-        let (rooms, connections) = (counts.rooms, counts.connections);
+        // Without `..`, so that a count that is added must be reported too.
+        let Counts {
+            rooms,
+            connections,
+            directs,
+        } = counts;
+        let RoomCounts {
+            messages,
+            deliveries,
+            gaps,
+            flushes,
+            lags,
+        } = rooms;
+        let ConnectionCounts {
+            bytes_in,
+            bytes_out,
+            rate_limited,
+            backpressured,
+            refusals,
+            ends,
+            opened,
+            shown,
+            detected,
+        } = connections;
         let shard = &self.shard;
-        for (dialect, count) in rooms.messages.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+        for (dialect, count) in messages.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             shard.dialect(Some(dialect)).messages.inc_by(std::mem::take(count));
         }
-        shard.deliveries.inc_by(std::mem::take(&mut rooms.deliveries));
-        shard.received_bytes.inc_by(std::mem::take(&mut connections.bytes_in));
-        shard.sent_bytes.inc_by(std::mem::take(&mut connections.bytes_out));
-        shard.direct_messages.inc_by(std::mem::take(counts.directs));
-        shard
-            .rate_limit_pauses
-            .inc_by(std::mem::take(&mut connections.rate_limited));
-        shard
-            .backpressure_pauses
-            .inc_by(std::mem::take(&mut connections.backpressured));
-        for code in connections.refusals.drain(..) {
+        shard.deliveries.inc_by(std::mem::take(deliveries));
+        shard.received_bytes.inc_by(std::mem::take(bytes_in));
+        shard.sent_bytes.inc_by(std::mem::take(bytes_out));
+        shard.direct_messages.inc_by(std::mem::take(directs));
+        shard.rate_limit_pauses.inc_by(std::mem::take(rate_limited));
+        shard.backpressure_pauses.inc_by(std::mem::take(backpressured));
+        for code in refusals.drain(..) {
             shard.refusals.of(code).inc();
         }
-        shard.gaps.inc_by(std::mem::take(&mut rooms.gaps));
-        for (cost_us, largest) in rooms.flushes.drain(..) {
+        shard.gaps.inc_by(std::mem::take(gaps));
+        for (cost_us, largest) in flushes.drain(..) {
             shard.flush_seconds.observe(cost_us as f64 / 1e6);
             shard.flush_batch_bytes.observe(largest as f64);
         }
-        for lag in rooms.lags.drain(..) {
+        for lag in lags.drain(..) {
             shard.cursor_lag_events.observe(lag as f64);
         }
-        for (dialect, end) in connections.ends.drain(..) {
+        for (dialect, end) in ends.drain(..) {
             shard.closes.of(reason(end)).inc();
             let handles = shard.dialect(dialect.map(usize::from));
             handles.connections.dec();
@@ -61,14 +82,14 @@ impl Report for Reporter {
                 handles.opened.inc();
             }
         }
-        for dialect in connections.opened.drain(..) {
+        for dialect in opened.drain(..) {
             let handles = shard.dialect(dialect.map(usize::from));
             handles.connections.inc();
             if dialect.is_some() {
                 handles.opened.inc();
             }
         }
-        for (before, dialect) in connections.shown.drain(..) {
+        for (before, dialect) in shown.drain(..) {
             let handles = shard.dialect(Some(usize::from(dialect)));
             handles.connections.inc();
             shard.dialect(before.map(usize::from)).connections.dec();
@@ -76,7 +97,7 @@ impl Report for Reporter {
                 handles.opened.inc();
             }
         }
-        for (dialect, why) in connections.detected.drain(..) {
+        for (dialect, why) in detected.drain(..) {
             self.metrics.ingress.decided(dialect.name(), why);
         }
         shard.rooms.set(now.rooms as i64);
@@ -115,10 +136,7 @@ const fn reason(end: End) -> CloseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        codec::{DIALECTS, DialectId},
-        shard::{connection::counts::ConnectionCounts, room::counts::RoomCounts},
-    };
+    use crate::codec::{DIALECTS, DialectId};
 
     #[test]
     fn a_connection_is_undecided_until_its_dialect_is_found() {
