@@ -15,7 +15,7 @@ pub enum End {
     TooLarge,
     /// The peer began a message and did not finish it in time.
     Unfinished,
-    /// The dialect answers such a message only with a close.
+    /// The client sent a message that its dialect answers with nothing but a close.
     Refused,
     /// No bytes arrived for too long.
     Timeout,
@@ -25,9 +25,9 @@ pub enum End {
     WriteTimeout,
     /// A slow consumer, whose dialect has no message for a gap.
     Slow,
-    /// The owner of a room was busy for longer than a sender may be paused.
+    /// The owner of a room stayed busy for longer than the server may pause a sender.
     Busy,
-    /// More bytes of replies waited than a connection may hold.
+    /// Its unsent replies exceeded the limit of a connection.
     Overrun,
     /// The server shut down.
     Draining,
@@ -40,7 +40,8 @@ pub enum End {
 }
 
 impl End {
-    /// Whether the socket is reset and unsent bytes are dropped: no close frame passes a full socket.
+    /// Whether the server resets the socket, which drops unsent bytes: the peer takes no bytes or is dead, so a close frame would
+    /// not reach it.
     pub(super) const fn resets(self) -> bool {
         match self {
             Self::WriteTimeout | Self::Overrun | Self::Timeout => true,

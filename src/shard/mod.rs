@@ -1,5 +1,10 @@
 //! A shard: one core's connections, members of rooms, owned rooms and pairs, inbox and timers.
 //!
+//! - The owner of a room is the shard that orders its events. The room's members may be on any shard.
+//! - A pair is two users with a direct conversation. It has an owner as well.
+//! - A turn is one run of a shard's engine. It begins with bytes, messages, an outcome of the store or a timer, and ends with
+//!   writes to sockets.
+//!
 //! From the bottom up; each folder may use those before it (`tests/architecture` enforces this):
 //! - `event`: events of rooms and direct messages, with their encoded frames
 //! - `bus`: messages between shards, inboxes, and the directory of online users

@@ -1,9 +1,11 @@
-//! The parts of a shard that rooms, direct messages and names share: its connections, its store, and what they need beside them.
+//! The parts of a shard that rooms, direct messages and names share: its connections, its store, the directory, a random
+//! generator and the time.
 //!
 //! The engine lends them for one call. Methods that only one user needs are in its file: [`super::room::serving`],
 //! [`super::direct::inboxes`] and [`super::session::hello`].
 //!
-//! Nothing here sends to other shards. [`Connections::poll`] reports to the engine what a reply, a goodbye or a write leads to.
+//! Nothing here sends to other shards. If a reply, a goodbye or a write changes a connection, the engine learns of it from
+//! [`Connections::poll`].
 
 use crate::{
     chat::{GoodbyeCode, Refusal, Reply, RequestId, SessionId},
@@ -39,7 +41,7 @@ impl<S: Socket> Parts<'_, S> {
         self.connections.goodbye(id, None, code, self.now);
     }
 
-    /// What a connection's dialect does about missed messages; `None` if the connection is over.
+    /// How a connection's dialect shows missed messages; `None` if the connection has ended or is closing.
     pub(crate) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
         self.connections.profile(id).map(|profile| profile.lag)
     }

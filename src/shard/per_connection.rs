@@ -1,4 +1,4 @@
-//! A table with a value for some of a shard's connections.
+//! A table that has a value for some connections of a shard.
 //!
 //! Invariant: a look-up compares the generation, so a connection never finds the value that an earlier connection left in its
 //! slot. The table has one entry for each slot up to the highest one in use.

@@ -1,8 +1,8 @@
 //! The rate limit of one session's messages, direct messages, topics and new names: the generic cell rate algorithm (GCRA).
 //!
 //! The state of a session is one number, the theoretical arrival time of its next message. The server refuses no message above
-//! the rate: it stops reading the connection until the next message conforms. `session::rules`
-//! counts the messages, and `connection::backpressure` asks whether the next one conforms.
+//! the rate; it stops reading the connection until the next message conforms. `session::rules` counts the messages, and
+//! `connection::backpressure` asks whether the next one conforms.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ impl Gcra {
     /// When the next message conforms, microseconds.
     pub(super) fn conforms_at_us(self, rate: MessageRate) -> u64 {
         let burst = u64::from(rate.at_once.max(1) - 1) * rate.each_us();
-        // Reading resumes only at a tick of the wheel, and the session must not lose the messages it could have sent by then.
+        // Reading resumes only at a tick of the timer wheel. With a smaller tolerance than that, a session could not reach its
+        // sustained rate.
         self.0.saturating_sub(burst.max(limits::RATE_GRAIN_US))
     }
 }

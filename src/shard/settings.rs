@@ -23,11 +23,11 @@ pub struct ShardSettings {
     pub message_rate: SharedRate,
     /// The server resets a full socket that accepted no bytes for this time.
     pub write_timeout: Duration,
-    /// The next flush of a room waits at most this many times the duration of the last one; 0: never.
+    /// Longest delay before a room's next flush, as a multiple of the cost of the last one; 0: no delay.
     pub pace: f32,
-    /// A waiting flush begins at most this long after the one before it began.
+    /// A delay never makes the time between the beginnings of two flushes longer than this.
     pub flush_max: Duration,
-    /// Writes of a flush before other work gets its turn.
+    /// Number of writes after which a flush yields to other work.
     pub yield_writes: usize,
     /// Bytes of one room's ring.
     pub ring_bytes: usize,

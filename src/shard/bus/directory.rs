@@ -40,11 +40,11 @@ pub(crate) struct Directory {
 /// The dialects that recent clients on plain `/ws` showed, by listener and kind of handshake.
 pub(crate) type RecentDialects = DashMap<(usize, Client), Recent, foldhash::fast::RandomState>;
 
-/// The secret key of the hash that picks the owner of a room or a pair of users. With the key, a client could choose names that
-/// all have the same owner, and overload one shard.
+/// The secret key of the hash that picks the owner of a room or a pair of users. A client that knew the key could choose names
+/// that all have the same owner, and overload one shard.
 ///
-/// It is hashed with the standard library's SipHash, which resists chosen inputs; foldhash does not promise that for any seed. It
-/// comes from the operating system and not from the generator of epochs and tags: clients see those, and could compute the
+/// The hash is the standard library's SipHash, which resists chosen inputs; foldhash does not promise that for any seed. The key
+/// comes from the operating system and not from the generator of epochs and tags, because clients see those and could compute the
 /// generator's state from them.
 #[derive(Clone, Copy)]
 pub(crate) struct OwnerKey([u64; 2]);
@@ -167,7 +167,8 @@ impl Directory {
                 Sessions::Many(many) => many.push(session),
             })
             .or_insert(Sessions::One(session));
-        // After the map was changed: a shard that checks the map under this lock sees the session, or comes before this.
+        // The map must change first. A shard that checks the map under this lock then either sees the session, or clears the flag
+        // before this line sets it.
         if let Some(mut watched) = self.watchers.get_mut(user) {
             watched.online = true;
         }
@@ -259,8 +260,8 @@ impl Directory {
         });
     }
 
-    /// The sessions to notify, after a session of the user has ended, that the user has gone offline. Empty while the user has
-    /// another session; each time the user goes offline, only one caller gets the watchers.
+    /// Called after a session of the user has ended: the sessions to notify if the user has gone offline with it. Empty while the
+    /// user has another session. Each time the user goes offline, only one caller gets the watchers.
     pub(crate) fn watchers_of_departed(&self, user: &UserId) -> Vec<SessionId> {
         let Some(mut watched) = self.watchers.get_mut(user) else {
             return Vec::new();
@@ -296,7 +297,7 @@ impl PerShard {
             .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// The largest counter; of in-flight bytes, that of the slowest shard.
+    /// The largest counter; for in-flight bytes, the counter of the slowest shard.
     pub(crate) fn most(&self) -> usize {
         let all = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         all.max().unwrap_or(0)

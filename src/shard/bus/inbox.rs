@@ -106,17 +106,17 @@ impl<M> Inbox<M> {
         self.waker.wake();
     }
 
-    /// Ready when a message waits. [`Inbox::wake_task`] only wakes the task, and the shard polls again whenever it is woken.
-    /// `retry` sends the overflow ([`Outbox::retry`]). It runs after the waker is registered, because a starved sender is woken
-    /// only once.
+    /// Ready when a message waits. [`Inbox::wake_task`] does not make it ready; it only causes another poll, which retries the
+    /// overflow. `retry` sends the overflow ([`Outbox::retry`]). It runs after the waker is registered, because a starved sender
+    /// is woken only once.
     pub(crate) fn poll_ready(&self, context: &mut Context<'_>, retry: impl FnOnce()) -> Poll<()> {
         self.register(context);
         retry();
         if !self.queue.is_empty() {
             return Poll::Ready(());
         }
-        // All changes of `asleep` are read-modify-writes, so that each follows the one it saw. With a plain store, loom would
-        // place it between the sender's swap and the value which that swap read, and report a lost wake-up.
+        // Every write to `asleep` is a read-modify-write, which is ordered right after the value that it read. Loom could order a
+        // plain store between the sender's swap and the value that the swap read, and would report a lost wake-up.
         self.asleep.swap(true, Ordering::AcqRel);
         // Pairs with the fence in `wake`.
         fence(Ordering::SeqCst);

@@ -24,7 +24,7 @@ pub(crate) enum ToShard {
         user: UserId,
         except: SessionId,
         direct: Arc<DirectEvent>,
-        /// In-flight bytes that it counts for in [`Directory::directs`](super::directory::Directory::directs) until it is
+        /// Its in-flight bytes, which count in [`Directory::directs`](super::directory::Directory::directs) until it is
         /// delivered.
         bytes: usize,
     },
@@ -56,7 +56,7 @@ pub(crate) enum ToShard {
 }
 
 impl ToShard {
-    /// The cost of handling this message above that of every message, in chat messages of a kibibyte.
+    /// The extra cost of handling this message: the number of stored messages in it.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Session {

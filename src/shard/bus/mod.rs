@@ -61,12 +61,13 @@ impl Bus {
         self.outbox.overflow() > limits::OVERFLOW_MESSAGES
     }
 
-    /// Whether this turn has created so many messages to this shard itself that it must not create more.
+    /// Whether this turn has created so many messages to its own shard that it must not create more.
     pub(crate) fn is_busy_with_itself(&self) -> bool {
         self.local.len() > limits::OVERFLOW_MESSAGES
     }
 
-    /// Whether congestion is over: at half of the bound, so that a shard does not stop and start with every message.
+    /// Whether congestion is over. The low-water mark is half of the bound, so that a shard does not stop and start with every
+    /// message.
     pub(crate) fn is_relieved(&self) -> bool {
         self.outbox.overflow() <= limits::OVERFLOW_MESSAGES / 2
     }

@@ -1,4 +1,5 @@
-//! Requests of the operator's HTTP API, and of the few pages that show rooms, to a shard. Each carries the sender for its answer.
+//! Requests to a shard from the operator's HTTP API and from the few pages that show rooms. Each carries the sender for its
+//! answer.
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -57,7 +58,7 @@ pub(crate) enum OperatorRoomRequest {
         page: Page,
         answer: ReplySender<Option<RoomDetails>>,
     },
-    /// List the users of a room, cut as lists for older clients are.
+    /// List the users of a room, truncated like the lists that older clients get.
     Roster {
         room: RoomName,
         answer: ReplySender<UserList>,

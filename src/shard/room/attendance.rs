@@ -1,4 +1,4 @@
-//! What one connection has to do with rooms: its memberships, its unanswered joins, and its replays.
+//! The memberships, unanswered joins and replays of one connection.
 
 use std::collections::VecDeque;
 
@@ -36,7 +36,7 @@ pub(super) enum MembershipState {
 }
 
 impl Attendance {
-    /// Frees the memory of `replays` if there are none.
+    /// Frees `replays` when it is empty.
     pub(super) fn forget_if_done(&mut self) {
         self.replays
             .take_if(|replays| replays.pending_joins.is_empty() && replays.queue.is_empty());
@@ -56,16 +56,16 @@ pub(super) struct Replays {
 pub(super) struct Replay {
     pub(super) number: u32,
     pub(super) room: RoomName,
-    /// The replay has sent no message between this number and `after`: a gap covers them.
+    /// The replay has sent every message between this number and `after`. A gap moves it forward.
     pub(super) from: Seq,
     /// The member has everything up to this number.
     pub(super) after: Seq,
     /// The replay ends at this number; the ring has what follows.
     pub(super) target: Seq,
     pub(super) durability: Durability,
-    /// The number before the page that the store was asked for.
+    /// The store has an open question for the page after this number.
     pub(super) asked: Option<Seq>,
-    /// Messages per page: by the size of the last page's messages, so many that the page may wait for the socket.
+    /// Messages per page, computed from the size of the last page's messages so that a page may wait for the socket.
     pub(super) page: usize,
 }
 

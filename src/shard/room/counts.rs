@@ -13,7 +13,7 @@ pub(crate) struct RoomCounts {
     pub(crate) gaps: u64,
     /// For each flush its cost in microseconds, and the bytes of its largest batch.
     pub(crate) flushes: Vec<(u64, usize)>,
-    /// For each full socket that had room again, how many events the member was behind.
+    /// For each full socket that became writable and each of its rooms: how many events the member was behind.
     pub(crate) lags: Vec<u64>,
 }
 

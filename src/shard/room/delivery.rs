@@ -57,7 +57,7 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// To be called before the ring changes or another ring is walked.
+    /// Call it before the ring changes and before a walk over another ring.
     pub(super) fn clear(&mut self) {
         self.batches.clear();
     }

@@ -74,7 +74,7 @@ impl Rooms {
         self.schedule.pop_ready()
     }
 
-    /// Makes rooms ready whose delay is over.
+    /// Moves the rooms whose delay is over to the ready queue.
     pub(super) fn end_waits(&mut self, now_us: u64) {
         while let Some((due_us, room)) = self.schedule.pop_due(now_us) {
             if let Some(ring) = self.rings.get_mut(room)
@@ -86,8 +86,8 @@ impl Rooms {
         }
     }
 
-    /// Makes the room ready if unsent events fill more than half of its ring; the other half is for returning users. Without this
-    /// flush the ring could drop events that a fast reader has not been offered.
+    /// Whether the room must be flushed now, because events that were not offered to all members fill more than half of its ring.
+    /// The ring can drop none of them, and the other half is for returning users. Makes the room ready for the walk.
     pub(super) fn must_flush(&mut self, room: RoomSlot) -> bool {
         let waiting = self.rings.get(room).map_or(0, |ring| ring.events().waiting_bytes());
         if !self.rings.is_half(waiting) {
@@ -101,8 +101,8 @@ impl Rooms {
         true
     }
 
-    /// Writes to the members of one room with at most `most` writes, and returns how many it needed. Failures are in
-    /// [`Rooms::take_failures`].
+    /// Writes to the members of one room with at most `most` writes, and returns the number of writes. [`Rooms::take_failures`]
+    /// returns the failures.
     pub(super) fn walk<S: Socket>(&mut self, room: RoomSlot, most: usize, parts: &mut Parts<'_, S>) -> usize {
         let began = parts.clock.micros();
         let Some(ring) = self.rings.get_mut(room) else {
@@ -194,7 +194,7 @@ impl Rooms {
         std::mem::take(&mut self.failures)
     }
 
-    /// Writes to a connection what its rooms have for it, beginning with its membership number `from`, which advances. The caller
+    /// Writes the events of its rooms to a connection, beginning with its membership number `from`, which advances. The caller
     /// repeats the call until the result is [`CatchUp::Done`], [`CatchUp::Full`] or [`CatchUp::Dead`].
     pub(super) fn catch_up_from<S: Socket>(
         &mut self,
@@ -252,7 +252,7 @@ impl Rooms {
         }
     }
 
-    /// Records how many events a slow consumer is behind in each of its rooms when its socket has room again.
+    /// Records how many events a slow consumer is behind in each of its rooms when its socket becomes writable.
     pub(crate) fn count_lags(&mut self, id: SessionId) {
         let memberships = self.attendance.get(id).map_or(&[][..], |attendance| &attendance.rooms);
         for membership in memberships {

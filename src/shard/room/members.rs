@@ -75,7 +75,7 @@ impl Members {
         self.all.get_mut(slot.index())
     }
 
-    /// The member at this place of a walk.
+    /// The member at this index, for a walk over all members.
     pub(super) fn at_mut(&mut self, index: usize) -> Option<&mut Member> {
         self.all.get_mut(index)
     }
@@ -105,7 +105,7 @@ impl Members {
     pub(super) fn join(&mut self, member: Member) -> MemberSlot {
         let slot = MemberSlot::new(self.all.len());
         if self.all.len() < limits::MEMBERS_VECTOR {
-            // Most rooms stay small.
+            // Exact growth saves memory, because most rooms stay small.
             self.all.reserve_exact(1);
         }
         self.all.push(member);

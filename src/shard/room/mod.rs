@@ -8,6 +8,9 @@
 //! - `resuming` and `replay`: send a member the messages that it missed
 //! - `check`: the invariants, for tests
 //!
+//! The other files are its parts: `rings`, `ring`, `members` and `attendance` (state), `schedule` and `pacer` (when a room is
+//! flushed), `delivery` (one write to one member), and `counts` (what the metrics get).
+//!
 //! Nothing here sends to other shards or reads a clock, except to measure what a flush costs.
 
 pub(crate) mod attendance;

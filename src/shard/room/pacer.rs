@@ -2,15 +2,16 @@
 //!
 //! Each write costs a system call, whatever its size, so under load it is cheaper to let events coalesce before a flush. The
 //! delay is proportional to the cost of the last flush and to its number of events: single messages are hardly delayed, a flood
-//! is. Because of delays alone, the beginnings of two flushes are never further apart than the operator allows
-//! (`flush_max`); a flush that takes longer than that by itself is followed by the next at once.
+//! is. A delay never makes the time between the beginnings of two flushes longer than `flush_max`. After a flush that took longer
+//! than that, the next one begins at once.
 //!
-//! Two observations end the delay. One that coalesced nothing backs off exponentially. One that slows the senders down is given
-//! up, and tried again after exponentially growing times: senders that wait for their own echo before they send the next message
-//! are faster in short stretches without delays, which is measured.
+//! Delays stop for two reasons. If a delay coalesced nothing, the next flushes have none, with exponential backoff. If delays
+//! slow the senders down, the pacer gives them up and probes again after exponentially growing times. Senders that wait for their
+//! own echo before the next message are slowed down; the pacer notices because their event rate is higher in short stretches
+//! without delays.
 //!
-//! A shard sees only its own members of a room. Shards flush side by side, so one that is done sooner waits for as long as if
-//! it had written to all members: otherwise more cores would mean smaller writes.
+//! A shard sees only its own members of a room. Shards flush in parallel, so each delays its next flush as if it had written to
+//! all members by itself; otherwise more cores would mean smaller writes.
 //!
 //! The pacer reads no clock, and knows neither rooms nor members.
 
@@ -44,7 +45,7 @@ struct Stretch {
     free: bool,
     /// Whether the measurements say that delays slow the senders down.
     given_up: bool,
-    /// Stretches until the next probe of the other way, and the number to use after that probe.
+    /// Stretches until the next probe of the opposite choice, and the number to use after that probe.
     until_probe: u16,
     next_probe: u16,
     /// Moving averages of events per stretch, with and without delays.
@@ -86,7 +87,7 @@ impl Pacer {
         }
     }
 
-    /// When to flush the first event since the last flush, which came at `now`. A result up to `now` means at once.
+    /// When to flush an event that came at `now` and is the first since the last flush. A result up to `now` means at once.
     pub(crate) fn due(&mut self, settings: &PaceSettings, now: u64) -> u64 {
         self.stretch.turn(now);
         let longest = self.last.start + settings.apart_us;
@@ -111,7 +112,7 @@ impl Pacer {
         }
         let here = u64::from(self.cost);
         let everywhere = here * settings.shards as u64;
-        // Half the cost for each event: two that came during a flush are worth one more flush of waiting.
+        // Half the cost of the last flush for each of its events: a flush of two events delays the next one by its own cost.
         let times = (f64::from(self.events) / 2.0).min(f64::from(settings.factor));
         (everywhere as f64 * times) as u64 + (everywhere - here)
     }
@@ -140,7 +141,7 @@ impl Stretch {
         self.free
     }
 
-    /// Ends a stretch that has lasted long enough, and decides how the next one goes.
+    /// Ends a stretch that has lasted long enough, and decides whether the next one has delays.
     fn turn(&mut self, now: u64) {
         let lasted = now.saturating_sub(self.began);
         if lasted < PACE_STRETCH_US {
@@ -167,7 +168,7 @@ impl Stretch {
             return;
         }
         if probing {
-            // A tenth more is beyond the noise of one stretch.
+            // A difference of a tenth exceeds the noise of one stretch.
             let free_pays = self.free_rate > self.paced_rate * 1.1;
             if free_pays == self.given_up {
                 self.next_probe = (self.next_probe * 2).min(PACE_PROBES_MOST);
@@ -179,7 +180,7 @@ impl Stretch {
             self.free = self.given_up;
         } else if self.until_probe == 0 {
             self.free = !self.given_up;
-            // Each probe counts by itself, without the result of an earlier one.
+            // A probe starts a new average, because the result of an earlier probe may be out of date.
             if self.free {
                 self.free_rate = 0.0;
             } else {

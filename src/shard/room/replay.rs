@@ -29,7 +29,7 @@ use crate::{
 pub(crate) enum ReplayStep {
     /// Nothing to do: there is no replay, or it waits for the store or the socket.
     Wait,
-    /// Send these messages, which are all up to `upto`.
+    /// Send these messages. After them, the member has everything up to `upto`.
     Send { events: Vec<Arc<RoomEvent>>, upto: Seq },
     /// Call [`Rooms::skip_to`].
     Skip { upto: Seq, missed: Missed },
@@ -48,7 +48,7 @@ pub(crate) struct ReplayPage {
     pub(crate) next: Option<PageAsk>,
     /// The store no longer has the messages up to this one.
     pub(crate) lost_upto: Option<Seq>,
-    /// The number before its first message: up to where the member has everything if none of its messages is sent.
+    /// The number before its first message. If none of its messages is sent, the member has everything up to this number.
     pub(crate) before: Seq,
 }
 
@@ -193,8 +193,8 @@ impl Rooms {
         abandoned
     }
 
-    /// Skips the messages that a leaving member missed, and returns the gap that says so. If its dialect has no words for a gap,
-    /// skips the later events too, so that the member sees no hole.
+    /// Skips the messages that a leaving member missed, and returns the gap that says so. If its dialect has no gap event, skips
+    /// the later events too, so that the member sees no hole.
     pub(super) fn skip_missed(
         &mut self,
         id: SessionId,
@@ -284,7 +284,7 @@ impl Rooms {
         self.attendance.get_mut(id)?.replays.as_mut()?.queue.front_mut()
     }
 
-    /// Whether the first replay of a connection has this number; the page of another one comes too late.
+    /// Whether the first replay of a connection has this number. A page for another replay is too late.
     pub(super) fn is_replaying(&mut self, id: SessionId, number: u32) -> bool {
         self.first_replay(id).is_some_and(|replay| replay.number == number)
     }
@@ -308,8 +308,8 @@ impl Rooms {
         }
     }
 
-    /// Skips the missed messages up to this one. A member whose dialect has no words for a gap must be closed if the replay has
-    /// sent it a message before, because it would see a hole.
+    /// Skips the missed messages up to this one. If the dialect has no gap event and the replay has sent messages already, the
+    /// member must be closed, because it would see a hole.
     pub(super) fn skip_to(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Option<Lag> {
         let replay = self.first_replay(id)?;
         let after = replay.after;
@@ -334,7 +334,8 @@ impl Rooms {
         let replay = self.first_replay(id).filter(|replay| replay.number == number)?;
         let (after, target) = (replay.after, replay.target);
         if replay.asked.take() != Some(after) || waiting_bytes > limits::PRIVATE_BYTES {
-            // The question was asked before the page before was sent, and that ended elsewhere, or the client reads slowly.
+            // The page before this one ended at another message than expected, so this one does not follow it; or the client
+            // reads slowly.
             return None;
         }
         let last = messages.last().map(|message| message.seq);
@@ -356,7 +357,7 @@ impl Rooms {
         let Some(replay) = self.first_replay(id) else { return };
         replay.after = replay.after.max(upto);
         if let Some(each) = bytes.checked_div(messages) {
-            // Half of the bound, so that a page of longer texts fits too.
+            // A page may fill half of the bound, so that a page of longer texts still fits.
             replay.page = (limits::PRIVATE_BYTES / 2 / each.max(1)).clamp(1, limits::HISTORY_PAGE_MESSAGES);
         }
     }

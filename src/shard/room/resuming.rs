@@ -27,12 +27,12 @@ use crate::{
     },
 };
 
-/// How many of some messages were sent to a member.
+/// The part of a list of messages that was sent to a member.
 #[derive(Default)]
 struct SentMessages {
     messages: usize,
     last: Option<Seq>,
-    /// Whether some are left because no more bytes may wait for its socket.
+    /// Whether the rest was not sent because no more bytes may wait for the member's socket.
     is_full: bool,
 }
 
@@ -53,7 +53,7 @@ impl Rooms {
         let Some(user) = user.filter(|_| joined.history && resumes) else {
             return self.answer_join(id, admission, Vec::new(), parts);
         };
-        // The owner asked for the user whose session it was then.
+        // The owner asked for the user that the session had then; the session may have been renamed since.
         if let Some(backlog) = backlog.filter(|backlog| backlog.user == user) {
             return self.resume(id, admission, backlog, parts);
         }
@@ -96,7 +96,7 @@ impl Rooms {
             .session(id)
             .is_some_and(|session| *session.user() != backlog.user)
         {
-            // It is another user's session since then, and needs the read marker of that one.
+            // The session has another user now, and needs that user's read marker.
             return self.start_member(id, admission, parts);
         }
         self.resume(id, admission, backlog, parts);
@@ -113,7 +113,7 @@ impl Rooms {
         let joined = &mut admission.joined;
         joined.read = backlog.read;
         if admission.last.take().is_some() {
-            // Messages since the admission are behind the member's cursor.
+            // The ring has the messages since the admission.
             joined.from = backlog.after.min(joined.head.seq);
         }
         self.answer_join(id, admission, backlog.messages, parts);

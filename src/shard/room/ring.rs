@@ -61,7 +61,7 @@ pub(crate) enum Content {
 }
 
 impl Batch {
-    /// Its length; without names and frame heads if it is made for each member.
+    /// Its length; if it is made for each member, without names and frame heads.
     pub(crate) fn bytes(&self) -> usize {
         match &self.content {
             Content::Shared(bytes) => bytes.len(),
@@ -156,7 +156,7 @@ impl Ring {
     }
 
     /// Drops the events before the first message, such as joins: a resume needs only messages, and each event holds the frames of
-    /// several encodings. To be called when all members have them. Returns the freed bytes.
+    /// several encodings. Call it only when all members have these events. Returns the freed bytes.
     pub(crate) fn forget_notices(&mut self) -> usize {
         self.drop_while(|slot| slot.event.seq().is_none())
     }
@@ -285,7 +285,7 @@ impl Ring {
         self.base_seq <= seq
     }
 
-    /// The number before the newest `count` messages up to `upto`; `None` if the ring has fewer.
+    /// The number before the oldest of the newest `count` messages up to `upto`; `None` if the ring has fewer.
     pub(crate) fn before_last(&self, count: usize, upto: Seq) -> Option<Seq> {
         let Some(others) = count.checked_sub(1) else {
             return Some(upto);
@@ -299,8 +299,8 @@ impl Ring {
         self.base_seq
     }
 
-    /// At most `most` messages after `seq`, oldest first, and the number after which the ring has them: `seq`, or a later one if
-    /// the ring has dropped some.
+    /// At most `most` messages after `seq`, oldest first. The returned number says where they begin: after `seq`, or after a
+    /// later number if the ring has dropped some.
     pub(crate) fn messages_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {
         let first = self.events.partition_point(|slot| slot.seq <= seq);
         let messages = self

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The operator's settings for rings, bytes and milliseconds.
+/// The operator's settings for rings, in bytes and milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// Per ring.
@@ -35,7 +35,7 @@ struct Limits {
 #[derive(Debug)]
 pub(crate) struct RoomRing {
     pub(super) name: RoomName,
-    /// Of the newest message; 0 while there is none.
+    /// Epoch of the newest message; 0 before the first one.
     epoch: u64,
     pub(super) durability: Durability,
     ring: Ring,
@@ -60,9 +60,9 @@ impl Durability {
 /// What a member gets for messages that it misses.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Lag {
-    /// A gap that names the missing messages.
+    /// A gap event, which names the missing messages.
     Gap(Reply),
-    /// A close, because its dialect has no words for a gap.
+    /// A close, because its dialect has no gap event.
     TooSlow,
 }
 
@@ -206,7 +206,7 @@ impl Rings {
         }
     }
 
-    /// Drops events that are too old or too many, from some rings per call.
+    /// Drops expired events and keeps the budget. Each call visits at most [`limits::RINGS_SWEPT`] rings.
     pub(super) fn tick(&mut self, now_ms: u64) {
         let before = now_ms.saturating_sub(self.limits.keep_ms);
         for _ in 0..limits::RINGS_SWEPT.min(self.slots.capacity()) {
@@ -221,7 +221,7 @@ impl Rings {
         self.keep_budget();
     }
 
-    /// Trims one ring after the other while all together are over the budget.
+    /// While the sum of all rings exceeds the budget, trims one ring after the other to an equal share of it.
     fn keep_budget(&mut self) {
         let mut looked_at = 0;
         while self.bytes > self.limits.budget && looked_at < limits::RINGS_SWEPT {

@@ -1,9 +1,9 @@
-//! The rooms that have members on this shard: the rings, their members, and what each connection has to do with them.
+//! The rooms that have members on this shard: the rings, their members, and the memberships of each connection.
 //!
 //! Invariants, which [`Rooms::check`] tests:
-//! - `by_name` has a ring exactly while a member that is not leaving is in it. Exactly as long, the room's owner counts this
-//!   shard and sends it every event. A session that joins after the last member left gets a new ring, which has no hole; members
-//!   that are leaving and have not read everything keep the old ring, which has no name any more.
+//! - `by_name` has a ring as long as one of its members is not leaving. For exactly that time the room's owner counts this shard
+//!   and sends it every event. A session that joins later gets a new ring, which has no hole. Leaving members that have not read
+//!   everything keep the old ring, which is no longer in `by_name`.
 //! - The two ends of a membership point at each other: [`Member`] names the connection, [`Membership`] the slots.
 //! - `members` is the sum over all rings.
 //! - A ring without members does not exist.
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Why a session may not ask to join a room.
+/// Why a shard refuses a join without asking the room's owner.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum JoinRefusal {
     AlreadyMember,
@@ -112,8 +112,7 @@ impl Rooms {
         }
     }
 
-    /// Adds a member that the owner admitted. Returns false if the session no longer waits for it, because it ended or left
-    /// meanwhile.
+    /// Adds a member that the owner admitted. Returns false if the session has ended or left meanwhile.
     pub(crate) fn admit(&mut self, id: SessionId, feed: Feed, joined: &Joined) -> bool {
         let Some(attendance) = self.attendance.get_mut(id) else {
             return false;
@@ -176,7 +175,7 @@ impl Rooms {
         rooms
     }
 
-    /// Marks a member as leaving whom the owner has removed. It still gets the earlier events; [`Rooms::catch_up`] removes it
+    /// Marks a member that the owner has removed as leaving. It still gets the earlier events; [`Rooms::catch_up`] removes it
     /// after the last one. Returns whether the session was a member.
     pub(crate) fn dismiss(&mut self, id: SessionId, room: &RoomName, request: RequestId) -> bool {
         let Some(slot) = self.find(room) else { return false };
@@ -201,7 +200,8 @@ impl Rooms {
         true
     }
 
-    /// Removes a session that is over from all rooms. Returns the rooms whose owners count it, or will.
+    /// Removes a session that is over from all rooms. Returns the rooms whose owners need its leave: those that it is in or is
+    /// joining, without those that it has asked to leave.
     pub(crate) fn remove(&mut self, id: SessionId) -> Vec<RoomName> {
         let Some(attendance) = self.attendance.take(id) else {
             return Vec::new();
@@ -348,7 +348,7 @@ impl Rooms {
         Some(self.rings.is_half(ring.events().bytes_after(member.cursor) + coming))
     }
 
-    /// Drops events that are too old or too many, from some rings per call.
+    /// Drops expired and excess events from a bounded number of rings.
     pub(crate) fn tick(&mut self, now: Moment) {
         self.rings.tick(now.ms);
     }

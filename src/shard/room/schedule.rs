@@ -26,7 +26,7 @@ pub(super) enum FlushState {
 /// A flush that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Walk {
-    /// Place of the next member.
+    /// Index of the next member.
     pub(super) next: usize,
     /// End of the ring when the walk began.
     pub(super) end: u64,

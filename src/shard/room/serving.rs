@@ -1,9 +1,10 @@
-//! The entry points of [`Rooms`] for the engine: events, flushes, sockets that have room again, joins and leaves.
+//! The entry points of [`Rooms`] for the engine: events, flushes, sockets that became writable, joins and leaves.
 //!
 //! Invariants:
 //! - A sender gets its acknowledgement before its own message.
-//! - A ring with too many unsent events is flushed before the next event comes, so a fast reader never falls off it.
-//! - A leaving member gets all events before its leave, and the answer behind them.
+//! - A ring is flushed at once when events that were not offered to all members fill half of it. It can drop none of them, so it
+//!   would outgrow its limit.
+//! - A leaving member gets all events before its leave, and then the answer.
 //!
 //! A call may end the connection that it serves, so each step looks the connection up again; a closing connection gets no more events.
 
@@ -67,7 +68,8 @@ impl Rooms {
         };
         self.guess_before_overflow(room, event.weight(), parts);
         self.append(room, event, parts.now);
-        // The first walk may finish one that had begun, for fewer events; a disturbed second one needs a third.
+        // One walk may not be enough. It may finish a walk that began earlier, which offers fewer events, or none if the removal
+        // of a member disturbed it.
         for _ in 0..3 {
             if !self.must_flush(room) {
                 return;
@@ -77,8 +79,8 @@ impl Rooms {
         }
     }
 
-    /// Guesses the dialect of members that have half of an ephemeral room's ring unsent, with `coming` more bytes, before the
-    /// ring drops their events. In a durable room they would get these events from the store.
+    /// Guesses the dialect of members whose unsent events, with `coming` more bytes, fill half of an ephemeral room's ring,
+    /// because the ring would soon drop these events. In a durable room the members get them from the store.
     fn guess_before_overflow<S: Socket>(&mut self, room: RoomSlot, coming: usize, parts: &mut Parts<'_, S>) {
         if !parts.connections.has_undecided() || !self.is_half_full(room, coming) {
             return;
@@ -140,7 +142,7 @@ impl Rooms {
         parts.show_lag(id, lag);
     }
 
-    /// Writes to a connection whose socket has room what its rooms have for it. Returns whether the socket is full again.
+    /// Writes the events of all its rooms to a connection whose socket is writable. Returns whether the socket is full again.
     pub(crate) fn catch_up<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) -> bool {
         let mut membership = 0;
         loop {
@@ -185,7 +187,7 @@ impl Rooms {
             false => Feed::Live,
         };
         if !self.admit(id, feed, &admission.joined) {
-            // The session has ended or left, and has told the owner.
+            // The session has ended or left; the owner gets its leave.
             return parts.connections.answered(id);
         }
         self.start_member(id, admission, parts);
@@ -213,7 +215,7 @@ impl Rooms {
         room: &RoomName,
         parts: &mut Parts<'_, S>,
     ) {
-        // It gets the live events since it joined, which need a dialect, but no more of its replay.
+        // The member still gets the live events since its join, which need a dialect; its replay ends here.
         self.guess_dialect(id, parts);
         self.end_replay(id, room, parts);
         if !self.dismiss(id, room, request) {

@@ -53,13 +53,13 @@ struct Owned {
     members: Vec<SessionId>,
 }
 
-/// Per message: how often a connection must get it, less how often it got it or a gap for it.
+/// By room and message: how often a connection must still get the message or a gap for it. Negative: it got too many.
 type Counts = BTreeMap<(usize, Seq), i32>;
 
 struct Client {
     id: SessionId,
     socket: Rc<FakeSocket>,
-    /// All zero in the end.
+    /// All are zero at the end of the test.
     missing: Counts,
     /// By room: the number after which its membership begins.
     since: [Option<Seq>; ROOMS],
