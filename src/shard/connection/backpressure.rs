@@ -1,9 +1,9 @@
 //! Backpressure: the reasons not to read a connection.
 //!
-//! Invariant: a connection is read only while it is below every limit. So one client makes the server hold at most one message
-//! beyond each limit.
+//! Invariant: a connection is read only while it is below every limit. So one client can exceed each limit by at most one
+//! message.
 //!
-//! This file does not stop the reading: [`Connection::pause`] finds the reason, and the engine acts on it.
+//! This file does not pause a connection: [`Connection::pause`] finds the reason, and the engine acts on it.
 
 use crate::{
     limits,

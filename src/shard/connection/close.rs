@@ -131,7 +131,8 @@ impl<S: Socket> Connections<S> {
         written
     }
 
-    /// The queues of a connection have been written: shuts a closing connection, and reports [`Notification::Written`] otherwise.
+    /// Call it when the queues of a connection have been written. Shuts a closing connection, and reports
+    /// [`Notification::Written`] for any other.
     pub(crate) fn written(&mut self, id: SessionId, now: Moment) {
         let Some(connection) = self.get_mut(id) else { return };
         // More may be queued by now; this runs again when that is written.
@@ -149,14 +150,14 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// A write to a full socket wrote nothing: restores the time since which it is full.
+    /// Restores the beginning of the write timeout, after another write wrote nothing.
     pub(crate) fn stays_blocked(&mut self, id: SessionId, since_ms: u64) {
         if let Some(connection) = self.get_mut(id) {
             connection.outgoing.stays_blocked(since_ms);
         }
     }
 
-    /// The socket is full: the poller reports when it has room.
+    /// Records that the socket is full, and schedules its write timeout. The poller reports when it has room.
     pub(crate) fn wait_writable(&mut self, id: SessionId, now: Moment) {
         self.note_full(id);
         self.schedule(id, now);

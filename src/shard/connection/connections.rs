@@ -44,15 +44,15 @@ pub(crate) struct Connections<S> {
     random: fastrand::Rng,
     service: Service,
     counts: ConnectionCounts,
-    /// Not taken by the engine yet.
+    /// Those that the engine has not taken yet.
     notifications: VecDeque<Notification>,
     io_requests: Vec<IoRequest>,
     /// Connections with bytes to write at the end of the turn.
     dirty: Vec<SessionId>,
     /// Connections that are paused until the overflow for other shards is smaller.
     congested: Vec<SessionId>,
-    /// Connections whose dialect has not been guessed, and some whose dialect has, oldest first; so their cursors in the lobby are
-    /// in order as well.
+    /// Connections that wait for their dialect, oldest first, so their cursors in the lobby are in order too. Some may have a
+    /// dialect by now.
     undecided: VecDeque<SessionId>,
     wheel: Wheel<SessionId>,
     /// The time of the last tick.
@@ -154,7 +154,7 @@ impl<S> Connections<S> {
     pub(crate) fn expire(&mut self, now: Moment) -> Vec<SessionId> {
         let stalled_ms = now.ms.saturating_sub(std::mem::replace(&mut self.ticked_ms, now.ms));
         if stalled_ms >= limits::STALLED_AFTER.as_millis() as u64 {
-            // A stopped process or a paused machine could read no connection.
+            // The process was stopped or the machine paused, so no connection was read.
             for (_, connection) in &mut self.slots {
                 connection.discount_stall(stalled_ms, now.ms);
             }
@@ -345,7 +345,8 @@ impl<S> Connections<S> {
         self.undecided.iter().copied().filter(|id| self.waits_for_dialect(*id))
     }
 
-    /// Removes connections that wait no more from the front of the queue. None waits longer than [`crate::limits::DETECT_NAMED`].
+    /// Removes connections that have a dialect by now from the front of the queue. None waits longer than
+    /// [`crate::limits::DETECT_NAMED`].
     fn forget_decided(&mut self) {
         while self
             .undecided
@@ -373,7 +374,7 @@ impl<S> Connections<S> {
         all.map(|(slot, connection)| (id(self.shard, slot, connection.generation()), connection))
     }
 
-    /// Stops reading for good; returns whether every request has been answered.
+    /// Stops reading for good; returns whether every request is answered and no message waits for a retry.
     pub(crate) fn quiesce(&mut self) -> bool {
         if self.service.quiesce() {
             for (_, connection) in &mut self.slots {

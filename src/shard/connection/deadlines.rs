@@ -33,7 +33,7 @@ pub(crate) struct TimeLimits {
     pub(crate) first_message_ms: u64,
     /// Without a message of the user.
     pub(crate) silence_ms: Option<u64>,
-    /// While the server drains: when a connection whose peer does not read ends.
+    /// While the server drains: when it ends the connections whose peers do not read.
     pub(crate) drain_until_ms: Option<u64>,
     pub(crate) message_rate: Option<MessageRate>,
 }
@@ -70,7 +70,7 @@ impl<S> Connection<S> {
         self.liveness.ping_at(at_ms.min(self.liveness.ping_ms()));
     }
 
-    /// The shard stalled for this long: moves all times forward, so that the stall does not count as silence.
+    /// Moves all times forward after a stall of the shard, so that the stall does not count as silence.
     pub(crate) fn discount_stall(&mut self, stalled_ms: u64, now_ms: u64) {
         let later = |at: &mut u64| *at = (*at + stalled_ms).min(now_ms);
         self.outgoing.discount_stall(later);
@@ -80,7 +80,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The connection was not read: that time does not count as silence.
+    /// Restarts the peer's silence, because time during which the connection was not read does not count.
     pub(crate) fn restart_silence(&mut self, now_ms: u64) {
         self.liveness.restart_silence(now_ms);
         // After an exit the connection is not read again, and the time limit of the exit must run out.
@@ -91,7 +91,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The earliest time at which [`Self::check`] may find something due, or at which the connection may be read again.
+    /// The earliest time at which [`Self::check`] may find something due, or at which reading may resume.
     pub(crate) fn next_deadline(&self, limits: &TimeLimits, now_ms: u64) -> u64 {
         match self.phase() {
             Phase::Detecting(undecided) => return undecided.until_ms,
@@ -175,7 +175,7 @@ impl<S> Connection<S> {
         Some(self.outgoing.blocked_ms()? + limits.write_timeout_ms)
     }
 
-    /// Until when a connection without a name may stay. While its hello waits for the store, there is no limit.
+    /// When a connection without a name ends. While its hello waits for the store, there is no limit.
     fn named_until(&self, limits: &TimeLimits) -> Option<u64> {
         if self.session().is_some() || self.naming.asks_store() {
             return None;
@@ -190,7 +190,7 @@ impl<S> Connection<S> {
 }
 
 impl TimeLimits {
-    /// Without bytes from a peer that reads: then it is a slow consumer.
+    /// A peer from which no bytes arrive for this time is a slow consumer, even if its socket accepts bytes.
     fn slow_after_ms(&self) -> u64 {
         self.dead_after_ms * u64::from(limits::SLOW_CONSUMER_FACTOR)
     }

@@ -1,10 +1,10 @@
 //! How certain the dialect of a connection is, and the replies that wait until it is.
 //!
 //! Clients of three dialects name their user in the same header, and some send nothing until their user presses a button. Such a
-//! client becomes a member at once. The events of its rooms stay in the rings, because the member is held; everything else waits
-//! unencoded in its [`Guess`]. The first message shows the dialect. For a silent client, Plaza guesses the dialect of recent
-//! clients with the same kind of handshake. A first message that comes later may still correct the guess for everything that has
-//! not been encoded by then.
+//! client becomes a member at once. The events of its rooms stay in the rings, because the member's feed is pending; everything
+//! else waits unencoded in its [`Guess`]. The first message shows the dialect. For a silent client, Plaza guesses the dialect of
+//! recent clients with the same kind of handshake. A first message that comes later may still correct the guess for everything
+//! that has not been encoded by then.
 //!
 //! Invariants: pending replies and events are encoded once, in order; only a bounded number of messages and bytes is pending
 //! before Plaza guesses.
@@ -42,7 +42,7 @@ pub(crate) struct Guess {
 pub(crate) enum Stage {
     /// Nothing. At `until_ms` Plaza guesses.
     Waiting { until_ms: u64 },
-    /// As much as the socket takes at once, in the guessed dialect.
+    /// As much as the socket accepts at once, in the guessed dialect.
     Guessed,
 }
 

@@ -49,7 +49,7 @@ impl Liveness {
         self.heard_ms = now_ms;
     }
 
-    /// The full socket accepted bytes.
+    /// Records that the full socket accepted bytes.
     pub(super) fn took(&mut self, now_ms: u64) {
         self.taken_s = seconds(now_ms);
     }
@@ -58,20 +58,20 @@ impl Liveness {
         self.ping_ms = at_ms;
     }
 
-    /// After a read: whether a message is unfinished now, and whether this read finished another one. Returns whether there was no
-    /// unfinished message before.
+    /// Records, after a read, whether a message is unfinished and whether this read finished one. Returns whether a message is
+    /// unfinished now and none was before.
     pub(super) fn note_unfinished(&mut self, unfinished: bool, finished: bool, now_ms: u64) -> bool {
         let began = self.unfinished_ms;
         self.unfinished_ms = match unfinished {
             false => 0,
-            // The unfinished message is another one than before.
+            // A new message began in this read.
             true if finished || began == 0 => now_ms.max(1),
             true => began,
         };
         began == 0 && unfinished
     }
 
-    /// The connection was not read: its silence begins now.
+    /// Restarts the peer's silence at `now_ms`, because the connection was not read until now.
     pub(super) fn restart_silence(&mut self, now_ms: u64) {
         self.heard_ms = now_ms;
         if self.unfinished_ms > 0 {
@@ -79,7 +79,7 @@ impl Liveness {
         }
     }
 
-    /// The shard stalled: moves all times forward; that of the opening only while the connection has no name.
+    /// Moves all times forward after a stall of the shard; the time of the opening only while the connection has no name.
     pub(super) fn discount_stall(&mut self, later: impl Fn(&mut u64), unnamed: bool) {
         let mut taken_ms = u64::from(self.taken_s) * 1_000;
         later(&mut taken_ms);

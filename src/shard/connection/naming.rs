@@ -1,7 +1,7 @@
 //! The name of a connection: none, being claimed, or that of its session.
 //!
-//! Invariants: a connection has at most one session, and keeps it during a rename; a connection whose hello waits for the store has
-//! none. While the store checks a key, the connection is not read, so its next message is sent under the name that results.
+//! Invariants: a connection has at most one session, and keeps it during a rename; a connection whose hello waits for the store
+//! has none. While the store checks a key, the connection is not read, so its next message goes out under the new name.
 
 use crate::{
     chat::{Hello, RequestId},
@@ -43,7 +43,7 @@ impl Naming {
         }
     }
 
-    /// Whether the store checks a key.
+    /// Whether the store is checking a key.
     pub(super) fn asks_store(&self) -> bool {
         matches!(self, Self::Claiming(_) | Self::Renaming(_))
     }
@@ -53,7 +53,7 @@ impl Naming {
         matches!(self, Self::Unnamed { spoken: false })
     }
 
-    /// A message has arrived.
+    /// Records that the client has sent a message.
     pub(super) fn note_spoken(&mut self) {
         if let Self::Unnamed { spoken } = self {
             *spoken = true;
@@ -71,7 +71,7 @@ impl Naming {
         }
     }
 
-    /// The store has begun or finished to check the key of a rename.
+    /// Records whether the store is checking the key of a rename.
     pub(super) fn set_renaming(&mut self, renaming: bool) {
         *self = match std::mem::replace(self, Self::Unnamed { spoken: true }) {
             Self::Named(session) | Self::Renaming(session) if renaming => Self::Renaming(session),

@@ -19,7 +19,7 @@ pub(crate) enum Notification {
     Answered(SessionId),
     /// A deadline has passed: refused messages may be sent again, and the connection may be read.
     Due(SessionId),
-    /// The full socket has accepted no bytes for `write_timeout`, as far as the poller has reported.
+    /// The full socket has accepted no bytes for `write_timeout`. It may have room that the poller has not reported.
     Stuck(SessionId),
     /// The owners of the member's rooms must know its dialect.
     DialectChanged(SessionId),

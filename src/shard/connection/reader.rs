@@ -1,8 +1,8 @@
 //! The frame reader of a connection, and whether it reads.
 //!
-//! Invariants: a reader that is in use cannot be taken again, so no message is read inside another one of the same connection;
-//! after the end nothing is read. A pause stores no reason, because reasons change:
-//! [`Connection::pause`](super::state::Connection::pause) finds the current one.
+//! Invariants: a reader that is in use cannot be taken again, so the handling of a message never reads the next one; after the
+//! end nothing is read. A pause stores no reason, because reasons change: [`Connection::pause`](super::state::Connection::pause)
+//! finds the current one.
 
 use crate::{
     codec::Profile,
@@ -20,7 +20,7 @@ pub(super) enum Reader {
     Over,
 }
 
-/// What the runtime does with a connection's socket.
+/// What the runtime must do with a connection's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Read.
@@ -102,7 +102,7 @@ pub(crate) fn limits_of(profile: &Profile) -> ReaderLimits {
     }
 }
 
-/// The reader's limits while the dialect is unknown, which may then be any but the native one.
+/// The reader's limits while the dialect is unknown. It may be any dialect but the native one.
 pub(crate) const UNDECIDED_LIMITS: ReaderLimits = ReaderLimits {
     message_bytes: limits::NATIVE_MESSAGE_BYTES,
     fragments: limits::MESSAGE_FRAGMENTS,

@@ -78,7 +78,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Appends to the queue of a socket; if the dialect is not certain, keeps `pending` instead.
+    /// Appends to the queue of a socket; if the dialect is not certain, adds `pending` to the guess instead.
     fn append(
         &mut self,
         id: SessionId,
@@ -90,7 +90,7 @@ impl<S: Socket> Connections<S> {
         let most = if is_direct && self.is_under_pressure() {
             limits::PRIVATE_BYTES_PRESSED
         } else {
-            // Its own requests cannot cause more: a client for which this much waits is not read.
+            // A client cannot cause more by its own requests, because the shard does not read a client for which this much waits.
             limits::PRIVATE_BYTES_MOST
         };
         let Some(connection) = self.get_mut(id) else { return };
@@ -99,7 +99,7 @@ impl<S: Socket> Connections<S> {
             return self.encode_pending(id, now);
         }
         if connection.private_bytes() > most {
-            // All of it may be from this turn, in which nothing has been written yet.
+            // All these bytes may be from this turn, in which nothing has been written yet.
             self.write(id, now);
         }
         let Some(connection) = self.get_mut(id) else { return };

@@ -1,7 +1,7 @@
 //! The messages of one session that a busy owner refused.
 //!
-//! Invariant: they are sent again in the order in which the client sent them, and before any later message. The connection is not
-//! read until the queue is empty.
+//! Invariant: the shard sends them again in the order in which the client sent them, and before any later message. The connection
+//! is not read until the queue is empty.
 
 use crate::{
     chat::{NewMessage, RoomName},
@@ -14,7 +14,7 @@ pub(crate) struct RetryQueue {
     retry_ms: u64,
     /// Refused messages, in order.
     refused: Messages,
-    /// Messages that the client sent after the first refused one; they follow all refused ones.
+    /// Messages that the client sent after the first refused one. They go out after all refused ones.
     later: Messages,
 }
 
@@ -78,7 +78,7 @@ impl RetryQueue {
         }
     }
 
-    /// Moves the time since which the sender waits forward.
+    /// Moves the beginning of the sender's wait forward, after a stall of the shard.
     pub(super) fn discount_stall(&mut self, later: impl FnOnce(&mut u64)) {
         later(&mut self.since_ms);
     }

@@ -34,7 +34,7 @@ pub(crate) struct Session {
         reason = "hardly a session ever has one, and the box saves 24 bytes in each"
     )]
     deferred: Option<Box<VecDeque<Request>>>,
-    /// The user whose going offline this session is notified of.
+    /// The session is notified when this user goes offline.
     watched: Option<Box<UserId>>,
     proof: Proof,
     retries: Option<Box<RetryQueue>>,
@@ -51,7 +51,7 @@ pub(crate) enum Proof {
     Assigned,
 }
 
-/// The name that a session has now, by what right, and whose session that makes it.
+/// The present name of a session, its right to the name, and its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) user: UserId,
@@ -60,7 +60,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// The one place where a session gets its id: in open mode nothing but the name says who a user is.
+    /// The only place where a session gets its user: in open mode the name alone identifies a user.
     pub(crate) fn new(name: UserName, proof: Proof) -> Self {
         let user = UserId::of_name(&name);
         Self { user, name, proof }
@@ -71,9 +71,10 @@ impl Named {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Renamed {
     pub(crate) old: UserName,
-    /// Whose session it was, if it is another user's now.
+    /// The user before, if the session has another one now.
     pub(crate) old_user: Option<UserId>,
-    /// Whether the session must read the inbox of its user from the start: it is another one, or the name was assigned before.
+    /// Whether the session must read its user's inbox from the start, because the user changed, or because an assigned name had
+    /// no inbox.
     pub(crate) inbox_is_new: bool,
 }
 
@@ -144,7 +145,7 @@ impl Session {
         self.rate.conforms_at_us(rate)
     }
 
-    /// The user has sent a message.
+    /// Records that the user has sent a message.
     pub(crate) fn note_activity(&mut self, now_ms: u64) {
         self.active_ms = now_ms;
     }
@@ -154,7 +155,7 @@ impl Session {
         self.active_ms
     }
 
-    /// The shard stalled: moves all times forward.
+    /// Moves all times forward after a stall of the shard.
     pub(super) fn discount_stall(&mut self, later: impl Fn(&mut u64)) {
         later(&mut self.active_ms);
         if let Some(retries) = &mut self.retries {
@@ -162,7 +163,7 @@ impl Session {
         }
     }
 
-    /// The user types; returns whether a notice passes now.
+    /// Returns whether a typing notice may pass now, and counts it.
     pub(crate) fn may_type(&mut self, now_ms: u64) -> bool {
         let every_ms = limits::TYPING_EVERY.as_millis() as u64;
         let may = self.typed_ms == 0 || now_ms >= self.typed_ms + every_ms;
@@ -220,7 +221,7 @@ impl Session {
         self.retries.as_ref().map(|retries| retries.retry_ms())
     }
 
-    /// The owners have accepted all refused messages.
+    /// Drops the retry queue, because no refused message is left.
     pub(crate) fn end_retries(&mut self) {
         self.retries = None;
     }

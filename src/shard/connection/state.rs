@@ -41,10 +41,10 @@ pub(crate) struct Connection<S> {
 }
 
 pub(crate) enum Phase {
-    /// Its dialect is unknown until the first message, or until it has been silent for too long.
+    /// Its dialect is unknown until its first message; if it stays silent, until the time for that is over.
     Detecting(Box<Undecided>),
     Open(Speaking),
-    /// The close frame is queued; when it is written, the peer has time to close.
+    /// The close frame is queued or written. The peer has until `until_ms` to close.
     Closing {
         /// When the connection is cut, milliseconds.
         until_ms: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Speaking {
     pub(crate) peer: SocketAddr,
     pub(crate) certainty: Certainty,
     codec: Box<dyn Codec>,
-    /// A copy of the codec's, because the fan-out needs it once for each member.
+    /// A copy of the codec's encoding, because the fan-out reads it once for each member.
     encoding: Encoding,
 }
 
@@ -195,7 +195,7 @@ impl<S> Connection<S> {
         self.session().zip(self.speaking())
     }
 
-    /// The store checks the key of this hello.
+    /// Saves the hello while the store checks its key.
     pub(crate) fn claim(&mut self, hello: WaitingHello) {
         self.naming = Naming::Claiming(Box::new(hello));
     }
@@ -210,12 +210,12 @@ impl<S> Connection<S> {
         self.naming = Naming::Named(Box::new(session));
     }
 
-    /// The store has begun or finished to check the key of a rename.
+    /// Records whether the store is checking the key of a rename.
     pub(crate) fn set_renaming(&mut self, renaming: bool) {
         self.naming.set_renaming(renaming);
     }
 
-    /// Whether the store checks a key.
+    /// Whether the store is checking a key.
     pub(crate) fn asks_for_name(&self) -> bool {
         self.naming.asks_store()
     }
@@ -251,7 +251,7 @@ impl<S> Connection<S> {
         usize::from(self.questions)
     }
 
-    /// Since when its socket is full, milliseconds.
+    /// Since when its full socket has accepted no bytes, milliseconds; `None` if it is not full.
     pub(crate) fn blocked_ms(&self) -> Option<u64> {
         self.outgoing.blocked_ms()
     }

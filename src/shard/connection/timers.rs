@@ -68,7 +68,7 @@ impl<S: Socket> Connections<S> {
         self.notify(Notification::Due(id));
     }
 
-    /// After one more attempt to write: ends a connection whose socket is still stuck.
+    /// Ends a connection whose socket is still stuck after one more attempt to write.
     pub(crate) fn cut_stuck(&mut self, id: SessionId, now: Moment) {
         let stuck = |connection: &Connection<S>| connection.is_stuck(&self.time_limits(connection), now.ms);
         if self.get(id).is_some_and(stuck) {

@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! - A connection is counted under one dialect at a time, or as undecided.
-//! - Replies that waited for the dialect are encoded before later ones, in the dialect that is found.
+//! - Replies that waited for the dialect are encoded in the dialect that is found, before later replies.
 //! - The owners of a member's rooms are notified of each dialect of the member once.
 //!
 //! This file carries out no request: those of a handshake leave in [`Notification::Opened`].
@@ -175,8 +175,8 @@ impl<S: Socket> Connections<S> {
         self.decide(id, dialect, Certainty::Greeted(Box::new(handshake)), now);
     }
 
-    /// Corrects the assumed dialect of such a client by a message that it sends before it has a name. Load scripts of other dialects
-    /// name no user in their handshake either, and ignore a greeting that they cannot decode.
+    /// Corrects the assumed dialect of a client in [`Certainty::Greeted`] when a message shows another one before the client has
+    /// a name. Load scripts of other dialects name no user in their handshake, and ignore a greeting that they cannot decode.
     fn correct_greeted(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
         let dialects = self.settings().dialects;
         let Some(speaking) = self.get_mut(id).and_then(Connection::speaking_mut) else {
@@ -202,7 +202,7 @@ impl<S: Socket> Connections<S> {
         self.begin_speaking(id, now);
     }
 
-    /// Finds the dialect of a connection in [`Certainty::Guessing`] by a message.
+    /// Detects the dialect of a connection in [`Certainty::Guessing`] from a message.
     fn show_dialect(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
         let Some(guess) = self.guess(id) else { return };
         let (dialect, why) = detect::from_first_message(&guess.handshake, message);
@@ -221,7 +221,7 @@ impl<S: Socket> Connections<S> {
         for pending in guess.into_iter().flat_map(|guess| guess.into_pending()) {
             self.encode(id, pending);
         }
-        // The pending replies go before the events of its rooms.
+        // The pending replies must precede the events of its rooms.
         self.write(id, now);
         self.notify(Notification::DialectShown(id));
     }
@@ -327,7 +327,7 @@ impl<S: Socket> Connections<S> {
         self.schedule(id, now);
     }
 
-    /// The client uses a dialect in which users name themselves: ends the session of the user in the header, and starts over.
+    /// In the client's dialect a message names the user: ends the session of the user in the header, and starts over.
     fn start_over(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
         self.end_session(id);
         let Some(guess) = self.end_guess(id) else { return };
@@ -386,7 +386,7 @@ impl<S: Socket> Connections<S> {
     }
 }
 
-/// The key of recent clients with such a handshake, and the peer.
+/// The key of this kind of handshake in [`Connections::recent`], and the peer.
 fn kind_of(handshake: &Handshake) -> ((usize, Client), SocketAddr) {
     ((handshake.listener, handshake.client), handshake.peer)
 }

@@ -2,8 +2,8 @@
 
 use crate::limits::{WHEEL_SLOTS, WHEEL_TICK_MS};
 
-/// Entries `T` in slots of [`WHEEL_TICK_MS`]. An entry beyond the horizon goes into the last slot: when it is due, the caller
-/// compares the time and puts it in again.
+/// Entries `T` in slots of [`WHEEL_TICK_MS`]. An entry beyond the horizon goes into the last slot. It comes out too early then,
+/// so the caller compares the time and puts it in again.
 #[derive(Debug)]
 pub(crate) struct Wheel<T> {
     slots: Box<[Vec<T>]>,
@@ -27,7 +27,7 @@ impl<T> Wheel<T> {
         tick
     }
 
-    /// Takes the entries that are due at `now_ms`, each with its tick. After a jump of the clock each slot is run once.
+    /// Takes the entries that are due at `now_ms`, each with its tick. After a jump of the clock, each slot is emptied only once.
     pub(crate) fn expire(&mut self, now_ms: u64, mut each: impl FnMut(u64, T)) {
         let now = now_ms / WHEEL_TICK_MS;
         let mut left = WHEEL_SLOTS;

@@ -49,7 +49,7 @@ struct Queues {
     pong: Option<(u32, u32)>,
     /// Whether a ping waits in `control`.
     ping: bool,
-    /// Since when the socket is full, milliseconds.
+    /// Since when the full socket has accepted no bytes, milliseconds; `None` if it is not full.
     blocked_ms: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Outgoing {
         self.0.is_none()
     }
 
-    /// Since when the socket is full, milliseconds.
+    /// Since when the full socket has accepted no bytes, milliseconds; `None` if it is not full.
     pub(crate) fn blocked_ms(&self) -> Option<u64> {
         self.0.as_ref()?.blocked_ms
     }
@@ -102,12 +102,12 @@ impl Outgoing {
         queues.blocked_ms = Some(now_ms);
     }
 
-    /// A write to the full socket wrote nothing: restores the time since which it is full.
+    /// Restores the beginning of the write timeout, after another write wrote nothing.
     pub(crate) fn stays_blocked(&mut self, since_ms: u64) {
         self.queues().blocked_ms = Some(since_ms);
     }
 
-    /// Moves the time since which the socket is full forward.
+    /// Moves the beginning of the write timeout forward, after a stall of the shard.
     pub(super) fn discount_stall(&mut self, later: impl FnOnce(&mut u64)) {
         if let Some(blocked_ms) = self.0.as_mut().and_then(|queues| queues.blocked_ms.as_mut()) {
             later(blocked_ms);

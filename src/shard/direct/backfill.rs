@@ -1,9 +1,9 @@
 //! The stored direct messages that a device still needs, and the order in which its session reads them.
 //!
-//! There are two kinds of positions. A [`Device`] knows up to where the device has a conversation. [`Skipped`] knows from where
-//! the session skipped live messages because its socket was slow, which says nothing about what the device has. The second kind
-//! says where to look, so that no message is missed, whatever other devices of the user have read. The first kind says where to
-//! begin, so that no message comes twice.
+//! There are two kinds of positions. [`Skipped`] has the conversations in which the session skipped live messages because its
+//! socket was slow. It decides which conversations to read, so that no message is missed, whatever other devices of the user have
+//! read. [`Device`] has the position up to which the device has a conversation. It decides where to begin, so that no message
+//! comes twice.
 //!
 //! It does no I/O: [`Backfill::next`] says what to do, and the other methods take the results.
 
@@ -19,13 +19,13 @@ use crate::{
     shard::{direct::device::Device, event::direct::DirectEvent},
 };
 
-/// From where live messages were skipped and must be read from the store.
+/// The live messages that the session skipped and must read from the store.
 #[derive(Debug, Default)]
 pub(crate) struct Skipped {
     /// By the other user; at most [`limits::INBOX_LIVE_MESSAGES`].
     from: BTreeMap<UserId, SkippedFrom>,
     /// The lowest time of any skipped message of a conversation that did not fit in `from`. Within a conversation times never go
-    /// back, so the newest message of each of these has this time or a later one, whatever the clock did.
+    /// back, so the newest message of each such conversation has this time or a later one, whatever the clock did.
     since: Option<u64>,
 }
 
@@ -251,7 +251,7 @@ impl Backfill {
                     gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
                     go_on.after
                 }
-                // What retention deleted before the session began is no gap.
+                // Messages that retention deleted before the session began are no gap.
                 None => read.max(head.first.saturating_sub(1)),
             };
             device.note_waiting(&peer, after);
@@ -260,8 +260,8 @@ impl Backfill {
         gaps
     }
 
-    /// Takes conversations with messages since [`Skipped::since`]. Begins at the device's position if there is one, because it is
-    /// more precise than the time, which is the same for all conversations.
+    /// Takes conversations with messages since [`Skipped::since`]. Begins at the device's position if there is one: it is more
+    /// precise than the time, which all conversations share.
     pub(crate) fn found_changed(
         &mut self,
         device: Option<&Device>,

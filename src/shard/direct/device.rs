@@ -79,7 +79,7 @@ impl Device {
             return;
         }
         if self.has.len() >= limits::CONVERSATIONS_NOTED {
-            // Nothing is missed: without an entry, a session reads from the first message that it skipped.
+            // No message is missed, because a session without an entry reads from the first message that it skipped.
             self.has.clear();
         }
         self.has.insert(peer.clone(), Has { upto, start });

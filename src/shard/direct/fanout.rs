@@ -1,8 +1,8 @@
 //! Fan-out of direct messages: from the owner of a pair of users to the sessions of both, a bounded amount per turn.
 //!
 //! A user may have any number of sessions, so one short request can cause a thousand writes. Each shard therefore has a separate
-//! queue for direct messages ([`DirectQueue`]), so that nothing else waits behind them, and delivers
-//! [`limits::DIRECTS_PER_TURN`] of it between two looks at its sockets.
+//! queue for direct messages ([`DirectQueue`]), so that nothing else waits behind them, and delivers [`limits::DIRECTS_PER_TURN`]
+//! of it per turn.
 //!
 //! Invariants:
 //! - Messages leave the queue in the order in which they came.
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct DirectQueue {
     waiting: VecDeque<Waiting>,
-    /// Deliveries of this turn: one per session and one per kibibyte.
+    /// Cost of this turn's deliveries: one per session, and one more per kibibyte of text.
     spent: usize,
 }
 
@@ -37,14 +37,14 @@ struct Waiting {
     direct: Arc<DirectEvent>,
     /// Its share of [`Directory::directs`].
     bytes: usize,
-    /// The sessions that it still goes to; `None` until they are looked up.
+    /// The sessions that have not got it yet; `None` until they are looked up.
     sessions: Option<vec::IntoIter<SessionId>>,
 }
 
 /// One direct message for one session.
 pub(crate) struct Delivery {
     pub(crate) session: SessionId,
-    /// The name under which the session was found. The session may have been renamed since.
+    /// The user of the session when it was looked up. The session may have been renamed since.
     pub(crate) user: UserId,
     pub(crate) direct: Arc<DirectEvent>,
 }

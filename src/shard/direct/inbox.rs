@@ -1,4 +1,4 @@
-//! One session's direct messages: which live ones it gets now, and which it gets behind stored ones.
+//! One session's direct messages: which live ones it gets at once, and which wait behind stored ones.
 //!
 //! The engine registers a session in the directory first, and reads its stored messages then. Live messages in between wait
 //! behind them. While the socket is slow, the inbox skips live messages and reads them from the store as fast as the client
@@ -114,13 +114,13 @@ impl DirectInbox {
         device.is_whole(peer)
     }
 
-    /// Handles a question that the store could not answer: continues behind it, and returns what the session cannot read.
+    /// Handles a question that the store could not answer: skips it, and returns what the session cannot read.
     pub(crate) fn unanswered(&mut self) -> Option<Unread> {
         let device = self.device.get_or_insert_default();
         self.backfill.as_mut().map(|backfill| backfill.unanswered(device))
     }
 
-    /// Ends the backfill, because the session has lost the right to read.
+    /// Ends the backfill, because the session may no longer read the inbox.
     pub(crate) fn stop_reading(&mut self) {
         self.backfill = None;
     }
@@ -133,8 +133,8 @@ impl DirectInbox {
         self.receipts.forget();
     }
 
-    /// Queues a live message behind the backfill, if there is one. With `skip` the message is stored and the session's socket is
-    /// slow, so it begins one. Returns false if the message must be sent now.
+    /// Queues a live message behind the backfill, if there is one. With `skip` (the message is stored, and the session's socket
+    /// is slow) it begins a backfill if there is none. Returns false if the message must be sent now.
     pub(crate) fn queue_live(&mut self, direct: &Arc<DirectEvent>, peer: &UserId, skip: bool) -> bool {
         if self.backfill.is_none() {
             if !skip {

@@ -2,7 +2,7 @@
 //! sends.
 //!
 //! Invariants:
-//! - A session gets only messages of a name that it has by a right that is valid at that moment.
+//! - A session gets a direct message only if its right to its name is valid at that moment.
 //! - While too many bytes wait for a session's socket, its stored messages stay in the store and take no memory here.
 //! - A session whose question the store refused, because its queue was full, asks again, first come, first served.
 
@@ -36,7 +36,7 @@ use crate::{
 pub(crate) struct DirectInboxes {
     shard: ShardId,
     live: DirectQueue,
-    /// Of the sessions that have got a direct message or have read stored ones.
+    /// Only for sessions that have got a direct message or have read stored ones.
     inboxes: PerConnection<Box<DirectInbox>>,
     /// The sessions whose question the store refused, oldest first.
     refused: VecDeque<SessionId>,
@@ -74,7 +74,7 @@ impl DirectInboxes {
         self.live.begin_turn();
     }
 
-    /// Delivers as many live messages as one turn may. Returns whether there was one.
+    /// Delivers live messages up to the limit of a turn. Returns whether there was one.
     pub(crate) fn deliver<S: Socket>(&mut self, parts: &mut Parts<'_, S>) -> bool {
         let mut any = false;
         while let Some(Delivery { session, user, direct }) = self.live.next(parts.directory, self.shard) {
@@ -268,7 +268,7 @@ impl DirectInboxes {
                 let Some(unread) = inbox.unanswered() else { return };
                 parts.refuse(id, None, refusal);
                 match unread {
-                    // A later message would mark the unreadable ones as read. The client reconnects for the rest.
+                    // A receipt for a later message would mark the unreadable ones as read. The client reconnects for the rest.
                     _ if parts.is_read_by_name(id) => return parts.goodbye(id, GoodbyeCode::Busy),
                     // The client does not know about the skipped messages. It reconnects with its positions.
                     Unread::Skipped => return parts.goodbye(id, GoodbyeCode::Busy),
@@ -401,7 +401,8 @@ impl<S: Socket> Parts<'_, S> {
             && (self.owns_inbox(id) || self.connections.session(id).is_some_and(said) && self.is_read_by_name(id))
     }
 
-    /// Whether a connection's dialect has no keys, so that its user reads by name alone, and no request for read receipts.
+    /// Whether a connection's dialect has neither keys nor a request for read receipts, so that its user reads the inbox by name
+    /// alone.
     fn is_read_by_name(&self, id: SessionId) -> bool {
         self.connections
             .profile(id)

@@ -1,4 +1,4 @@
-//! Read receipts of clients whose dialect has no request for them: the server sends a ping behind a message, and the pong says
+//! Read receipts of clients whose dialect has no request for them: the server sends a ping behind a message, and the pong shows
 //! that the message arrived.
 //!
 //! At most one ping is in flight. The next one covers everything that was delivered meanwhile.
