@@ -29,7 +29,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         for id in ids {
             self.connections.guess_dialect(id, self.now);
             self.process_notifications();
-            // The events in the rings go before the goodbye. A peer that does not read has until `until_ms` to begin.
+            // The events in the rings go before the goodbye. A peer that does not read gets until `until_ms` to begin reading.
             let blocked = self.connections.get(id).is_some_and(|connection| connection.blocked());
             if blocked {
                 self.connections.watch(id, until_ms);

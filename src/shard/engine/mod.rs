@@ -1,8 +1,8 @@
-//! The engine of one shard connects its parts: it gives each part the parts below, and passes on what they return.
+//! The engine of one shard connects its parts: it lends each part the parts below it, and passes on what each returns.
 //!
-//! The runtime drives it: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]), the store answers
-//! ([`Engine::stored`]), sockets have room again ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in
-//! steps ([`Engine::flush`]). The engine asks the runtime for I/O with [`IoRequest`]s.
+//! The runtime drives it: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]), the store
+//! answers ([`Engine::stored`]), sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are
+//! flushed in steps ([`Engine::flush`]). The engine asks the runtime for I/O with [`IoRequest`]s.
 //!
 //! It contains no rule of a part, does no I/O but through [`Socket`], and reads no clock but its [`Clock`], so that tests replace both.
 
@@ -47,7 +47,7 @@ pub(crate) struct Engine<S, C> {
     owner: Owner,
     directory: Arc<Directory>,
     bus: Bus,
-    /// Claimed names with sessions here that have not got another name yet.
+    /// Claimed names that sessions of this shard still have and must give up.
     displacing: Vec<UserName>,
     inboxes: DirectInboxes,
     random: fastrand::Rng,
@@ -56,7 +56,7 @@ pub(crate) struct Engine<S, C> {
     store: StorePort,
 }
 
-/// The counts of all parts since the last tick; whoever reports them resets them.
+/// The counts of all parts since the last tick. The reporter resets them.
 pub(crate) struct Counts<'a> {
     pub(crate) connections: &'a mut ConnectionCounts,
     pub(crate) rooms: &'a mut RoomCounts,
@@ -199,7 +199,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Displaces sessions of this shard after a claim of their name; the tick continues with a name that has too many of them.
+    /// Displaces sessions of this shard after a claim of their name. If there are too many for one turn, the next tick displaces
+    /// more.
     fn displace(&mut self, name: UserName) {
         if self.with_presence(|presence| presence.displace(&name)) {
             self.displacing.push(name);

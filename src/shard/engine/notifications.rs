@@ -1,4 +1,4 @@
-//! Passes the notifications of connections on to the other parts, and continues with sockets that have room again.
+//! Passes the notifications of connections on to the other parts, and continues with sockets that became writable.
 
 use crate::{
     chat::{GoodbyeCode, RoomName, SessionId},
@@ -41,8 +41,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.read_on(id);
                 }
                 Notification::Stuck(id) => {
-                    // The kernel reports room when a third of the buffer is free, which takes a slow reader longer than the timeout;
-                    // a write succeeds before that.
+                    // The kernel reports room only when a third of the buffer is free, which may take a slow reader longer than
+                    // the timeout. A write can succeed before that.
                     self.writable(id);
                     self.connections.cut_stuck(id, self.now);
                 }
@@ -75,7 +75,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(since) = blocked else { return };
         let before = self.connections.counts().bytes_out;
         let full = self.write_on(id);
-        // A write of no bytes does not end the time for which the socket has been full.
+        // A write of no bytes does not restart the write timeout.
         if full && self.connections.counts().bytes_out == before {
             self.connections.stays_blocked(id, since);
         }

@@ -1,4 +1,4 @@
-//! Carries out requests of the operator. If nobody waits for the answer any more, it is dropped.
+//! Carries out requests of the operator. An answer for which nobody waits any more is dropped.
 
 use crate::{
     chat::{GoodbyeCode, Reply, SessionId},

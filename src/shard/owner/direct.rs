@@ -25,7 +25,7 @@ impl Owner {
             direct_bytes(sessions, &message.text)
         };
         let in_flight = directory.directs.most();
-        // Small messages have twice the room, so that senders of large ones cannot take it all.
+        // Small messages have twice the limit, so that senders of large ones cannot use it up.
         let is_small = || bytes() <= most / limits::DIRECT_SMALL_SHARE;
         let refusal = if (conditions.is_congested)() || in_flight > 2 * most || (in_flight > most && !is_small()) {
             too_many()

@@ -60,7 +60,7 @@ pub(crate) struct Conditions<'a> {
     /// Whether too many messages wait for the inboxes of other shards.
     pub(crate) is_congested: &'a dyn Fn() -> bool,
     pub(crate) directory: &'a Directory,
-    /// Most in-flight bytes to one shard: of events, and as many of direct messages.
+    /// Limit of in-flight event bytes to one shard, and of in-flight bytes of direct messages.
     pub(crate) most_bytes: usize,
     pub(crate) store: &'a mut StorePort,
 }
@@ -213,7 +213,7 @@ impl Owner {
         smallvec![Effect::answer(session, None, Reply::Greeting { peer, users })]
     }
 
-    /// Rooms after this name, in order of names: `limit` and one more, by which the caller sees that the list is not complete.
+    /// The first `limit` + 1 rooms after this name, sorted by name. The extra one shows the caller that the list is not complete.
     pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
         self.rooms.rooms(RoomScope::Common, after, limit + 1)
     }
@@ -267,7 +267,7 @@ impl Owner {
 fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Effect> {
     match command {
         RoomCommand::Join { arrival, id, .. } => Some(Effect::refuse_join(arrival.session, id, room, refusal.clone())),
-        // The owner has refused its join, which was before it in the queue.
+        // The join before it in the queue was refused, so the session is not in the room.
         RoomCommand::Leave { session, id, .. } if id.is_some() => {
             let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
             Some(Effect::answer(session, id, Reply::Error(refusal)))

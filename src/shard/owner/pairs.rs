@@ -1,10 +1,10 @@
 //! The numbers of direct messages on a server without a store.
 //!
-//! The owner of a pair numbers all its messages, so `prev` is always the number that it gave last, and counting up by one is
+//! The owner of a pair numbers all its messages, so `prev` is always the last number that it assigned, and counting up by one is
 //! enough. Clients rely only on `prev`, never on numbers without holes.
 //!
-//! The table holds the [`limits::PAIRS_REMEMBERED`] conversations that began last. A forgotten one goes on in a new epoch, at 1:
-//! clients see a new conversation, not a gap.
+//! The table holds the [`limits::PAIRS_REMEMBERED`] conversations that began last. A forgotten conversation continues in a new
+//! epoch, at 1: clients see a new conversation, not a gap.
 
 use std::collections::VecDeque;
 

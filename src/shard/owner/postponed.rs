@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Once the owner has returned a message, it returns all later ones of the sender until the sender's shard sends the first one
-//!   again ([`Retry::First`]). Otherwise a later message would overtake it.
+//!   again ([`Retry::First`]). Otherwise a later message would overtake the returned one.
 //! - A sender is in the table only while it is a member of a room for which the owner returned one of its messages.
 
 use smallvec::SmallVec;

@@ -1,9 +1,9 @@
 //! Newcomers: accepted sockets that are not connections yet.
 //!
-//! The shard's poller watches a socket from the beginning. Until its first bytes arrive, it costs only its slot here: no task and no
-//! buffer. Then `src/ingress/` serves it, and reads and writes through [`Arriving`]. Because the first bytes are already there, most
-//! handshakes end in the turn in which they began, and a storm of newcomers needs the memory of a few. The shard's tick (`thread`) closes a newcomer that sends
-//! nothing within `handshake_timeout`.
+//! The shard's poller watches a socket from the beginning. Until its first bytes arrive, it costs only its slot here: no task and
+//! no buffer. Then `src/ingress/` serves it, and reads and writes through [`Arriving`]. Because the first bytes are already
+//! there, most handshakes end in the turn in which they began, so a burst of newcomers needs the memory of only a few at a time.
+//! The shard's tick (`thread`) closes a newcomer that sends nothing within `handshake_timeout`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -80,7 +80,7 @@ impl Arrivals {
     /// Watches a socket until its first bytes arrive.
     ///
     /// # Errors
-    /// When the system watches no more.
+    /// If the system cannot watch another socket.
     pub(crate) fn watch(&self, registry: &Registry, mut arrived: Arrived, load: Load) -> io::Result<()> {
         let mut newcomers = self.0.borrow_mut();
         let place = newcomers.vacant_entry();
@@ -142,7 +142,7 @@ impl Arrivals {
         });
         let closed = before - newcomers.len();
         if newcomers.is_empty() {
-            // Frees the memory of a storm.
+            // Frees the memory of a burst.
             newcomers.shrink_to_fit();
         }
         closed
@@ -186,7 +186,7 @@ impl Arriving {
         let Self { stream, place, .. } = self;
         let written = try_or_wait(&place.wakers.writable, context, || stream.write_vectored(buffers));
         if written.is_pending() && !self.watches_writable {
-            // If there is room by now, an event reports it.
+            // If the socket has room by now, an event reports it.
             place.registry.watch_writable(stream, Watched::Newcomer(place.key))?;
             self.watches_writable = true;
         }

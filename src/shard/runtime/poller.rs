@@ -1,4 +1,4 @@
-//! The epoll set of a shard's sockets: it reports which can be read, and which have room again.
+//! The epoll set of a shard's sockets: it reports which are readable, and which are writable again after a partial write.
 //!
 //! A connection costs only its entry in the kernel's set; a task, its waker and the runtime's own record of a socket would be 512
 //! bytes each (ARCHITECTURE.md, Decisions). The runtime watches the whole set as one descriptor, so an idle shard sleeps in one place.
@@ -38,7 +38,7 @@ pub(crate) enum Watched {
 /// An event of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ready {
-    /// The slot may belong to a later socket by now; a read or write of that is then merely in vain.
+    /// The slot may belong to a later socket by now. To read or write that one is harmless.
     pub(crate) slot: Watched,
     /// There are bytes to read, or the end of the stream, or an error.
     pub(crate) readable: bool,
@@ -106,7 +106,7 @@ impl Registry {
     /// Watches a socket until it is closed, for bytes to read. If there are some already, an event reports them.
     ///
     /// # Errors
-    /// When the system watches no more.
+    /// If the system cannot watch another socket.
     pub(crate) fn add(&self, source: &mut impl Source, slot: Watched) -> io::Result<()> {
         self.0.register(source, slot.token(), Interest::READABLE)
     }

@@ -29,7 +29,7 @@ impl Reporter {
 
 impl Report for Reporter {
     fn report(&self, _: ShardId, counts: Counts<'_>, now: &Gauges) {
-        // Without `..`, so that a count that is added must be reported too.
+        // No `..` here, so that a new count does not compile until it is reported.
         let Counts {
             rooms,
             connections,

@@ -1,8 +1,8 @@
 //! The thread of a shard: a current-thread runtime with four tasks, which serve the sockets, empty the inbox, flush the rooms, and
 //! run the timers.
 //!
-//! Invariant: the tasks share the engine through a `RefCell`, and hold no borrow across an await. A connection has no task of its own:
-//! the poller tells the task that serves sockets which of them can be read or have room again.
+//! Invariant: the tasks share the engine through a `RefCell`, and hold no borrow across an await. A connection has no task of its
+//! own: one task serves all sockets that the poller reports as readable or writable.
 
 use std::{
     cell::RefCell,
@@ -241,7 +241,7 @@ impl Local {
                 tokio::time::sleep(limits::ACCEPT_BACKOFF.1).await;
             }
             self.turn(|engine| {
-                // A connection that is unread again goes behind those with new events.
+                // Taken before the events: a connection that becomes unread in this turn waits for the next one.
                 let unread = std::mem::take(&mut self.unread.borrow_mut().queue);
                 for ready in poller.events() {
                     let slot = match ready.slot {

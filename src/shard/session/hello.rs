@@ -110,7 +110,7 @@ impl<S: Socket> Parts<'_, S> {
         self.names().displaced(id, name)
     }
 
-    /// What the dialect of a connection does about reserved names. If the dialect is not certain, all candidates do the same.
+    /// What the dialect of a connection does about reserved names. While the dialect is uncertain, all candidates do the same.
     fn reserved_name(&self, id: SessionId) -> Option<ReservedName> {
         Some(self.connections.profile(id)?.reserved_name)
     }

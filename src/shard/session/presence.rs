@@ -1,8 +1,8 @@
 //! Sessions that enter, change their name or dialect, or end; and what owners, watchers and other shards must know of that.
 //!
 //! Invariants:
-//! - A session is in the directory under its present user. It is added before its inbox is read, so a message in between reaches it
-//!   one way or the other.
+//! - A session is in the directory under its present user. It is added before its inbox is read, so a message that comes in
+//!   between reaches it live or from the inbox.
 //! - After a claim of a name, each shard gives other sessions with this name a similar one.
 //!
 //! Sends nothing to other shards: [`Presence::messages`] collects the messages, and the engine sends them.
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// The parts of the shard in which a session is known.
+/// The parts of the shard that know a session.
 pub(crate) struct Presence<'a, S> {
     pub(crate) rooms: &'a mut Rooms,
     pub(crate) inboxes: &'a mut DirectInboxes,
@@ -220,7 +220,8 @@ impl<S: Socket> Presence<'_, S> {
         self.send_notice(id, new.notice);
     }
 
-    /// Adds a session to the directory, unless the server assigned the name: the rules of names have added it then.
+    /// Adds a session to the directory, unless the server assigned the name: then [`crate::shard::store::names`] has added it
+    /// already.
     fn register(&self, id: SessionId, named: &Named) {
         if named.proof != Proof::Assigned {
             self.parts.directory.enter(&named.user, id);

@@ -46,14 +46,14 @@ pub(crate) enum Action {
     },
     /// Ask all shards for their part of the list.
     ListRooms(Page),
-    /// Ask the store, if the session may know the answer.
+    /// Ask the store, if the session has the right to the answer.
     Question(Question),
     /// Send to all shards with sessions of the user.
     TypingTo {
         user: UserName,
         from: UserName,
     },
-    /// Watch this user instead of the one before.
+    /// Watch this user, and no longer the one watched before.
     Watch(UserName),
     /// Send to the owners of the rooms, and end the session when it has left them.
     Exit(Vec<(RoomName, RoomCommand)>),
@@ -345,7 +345,7 @@ fn without_name(command: Command, now: Moment) -> Action {
         Command::Hello(hello) => Action::Hello(hello),
         Command::Ping => pong(now),
         Command::Exit => Action::Goodbye(GoodbyeCode::Exit),
-        // Has no answer. It follows a login of `action` that was refused.
+        // The dialect `action` sends it together with a login. If the login was refused, it gets no answer.
         Command::Watch { .. } => Action::Nothing,
         _ => refuse(ErrorCode::NoHello.because("say hello first: a session needs a name")),
     }

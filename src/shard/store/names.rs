@@ -4,8 +4,8 @@
 //! wants a reserved name without its key is refused, or gets the name with a number ([`ReservedName`]). Sessions that had the
 //! name before the claim get a number too.
 //!
-//! Invariant: that renaming takes a moment, so code that sends private data asks [`Session::holds`] when it sends. A claim is in
-//! memory, for all shards, before it is committed.
+//! Invariant: code that sends private data checks [`Session::holds`] at the moment of sending, because those sessions are not
+//! renamed at once. A claim is in memory, for all shards, before it is committed.
 //!
 //! Without a store no name can be claimed.
 
@@ -40,7 +40,7 @@ impl Session {
         self.proof() == Proof::Key || !store.is_claimed(self.name())
     }
 
-    /// Whether the session may read the stored direct messages of its user. Sessions without a key may only in the native
+    /// Whether the session may read the stored direct messages of its user. A session without a key may do so only in the native
     /// dialect.
     pub(crate) fn owns_inbox(&self, is_native: bool, store: &StorePort) -> bool {
         match self.proof() {
@@ -70,7 +70,7 @@ pub(crate) struct NewName {
     pub(crate) named: Named,
     /// The key, if the session has just claimed the name with it.
     pub(crate) key: Option<String>,
-    /// Tells the user why it is not the name of the request.
+    /// Tells the user why the name differs from the requested one.
     pub(crate) notice: Option<Reply>,
 }
 
@@ -111,7 +111,7 @@ impl Names<'_> {
         self.rule("rename", (id, Some(session)), name, key, policy)
     }
 
-    /// `request` is the request's name in a refusal.
+    /// `request` is the name of the request in refusals.
     fn rule(
         &mut self,
         request: &'static str,
@@ -155,13 +155,14 @@ impl Names<'_> {
                 return name;
             }
         }
-        // Other users have taken the next numbers as their names.
+        // The next guest names are all taken, so a random number is used.
         let name = UserName::guest(self.random.u64(1 << 32..1 << 53));
         self.directory.enter(&self.directory.user_named(&name), id);
         name
     }
 
-    /// This name with a number so that it is free, registered for this session. `own` is its present name, which it may keep.
+    /// A free variant of this name, with a number, registered for this session. The session may keep its present name `own` if
+    /// that is a variant.
     fn assign_like(&mut self, id: SessionId, name: &UserName, own: Option<&UserName>) -> UserName {
         for number in 2..=limits::NAME_SUFFIXES {
             let like = name.numbered(number);

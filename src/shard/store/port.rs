@@ -1,6 +1,6 @@
 //! One shard's port to the store: submits messages and questions, and matches each outcome to its request.
 //!
-//! Every request carries a [`Ticket`], and its outcome comes back to the shard through a queue of its own.
+//! Every request carries a [`Ticket`]. Its outcome comes back through one of the shard's queues of outcomes.
 //!
 //! Invariants:
 //! - Each accepted request comes back exactly once, as one [`Returned`].

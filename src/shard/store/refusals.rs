@@ -20,8 +20,8 @@ pub(crate) fn busy_for_hello() -> Refusal {
         .retry_after(limits::BUSY_RETRY)
 }
 
-/// The store failed. It retries every [`limits::HISTORY_PROBE`], so asking sooner gains nothing. A question beyond a bound
-/// ([`StoreFault::Refused`]) has no time to retry.
+/// The store failed. It retries every [`limits::HISTORY_PROBE`], so asking sooner gains nothing. A question that exceeds a bound
+/// ([`StoreFault::Refused`]) gets no `retry_after`, because a retry would fail too.
 pub(super) fn failed(why: &StoreFault) -> Refusal {
     let text = match why {
         StoreFault::Full { .. } => "the disk is full; nothing was sent, try again later",

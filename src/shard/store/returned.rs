@@ -104,7 +104,7 @@ pub(crate) enum InboxAnswer {
         next: Option<ChangedUpTo>,
         unreadable: usize,
     },
-    /// A page of one conversation; `None` if the name has a key now that the session has not shown.
+    /// A page of one conversation; `None` if the name has been claimed and the session has not shown its key.
     Page(Option<DirectPage>),
 }
 

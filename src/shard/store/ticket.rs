@@ -16,7 +16,7 @@ pub(crate) enum Ticket {
     Direct {
         owner: ShardId,
         to: Receiver,
-        /// Its share of [`crate::shard::bus::directory::Directory::directs`] meanwhile.
+        /// Its share of [`crate::shard::bus::directory::Directory::directs`] until the outcome comes.
         bytes: usize,
     },
     /// To the owner of a room: opens the room.

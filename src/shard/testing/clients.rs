@@ -54,7 +54,7 @@ impl World {
         let socket = Rc::new(FakeSocket::new(self.clock.clone()));
         let taken_up = socket.clone();
         let client = self.clients.len();
-        // The client must exist before the turn, which may want something for it.
+        // The client must exist before the turn, which may make I/O requests for it.
         self.clients.push(Client {
             id: SessionId::new(ShardId(shard as u16), ConnectionSlot::new(u32::MAX), Generation::FIRST),
             speaks,
@@ -163,7 +163,7 @@ impl World {
         self.request(client, json!({"leave": {"room": room}}))
     }
 
-    /// Joins and resumes behind this number, in the epoch of the first message of all rooms.
+    /// Joins and resumes after this number, in the epoch of the first message in the log of all rooms.
     pub(crate) fn resume(&mut self, client: usize, room: &str, seq: u64) -> u64 {
         let epoch = self.logged.borrow()[0].1.epoch;
         self.request(

@@ -45,7 +45,7 @@ impl World {
         self
     }
 
-    /// Takes the first outcome whose ticket matches, and waits for it.
+    /// Waits for the first outcome whose ticket matches, and takes it.
     pub(crate) fn outcome(&mut self, is_it: impl Fn(&Ticket) -> bool) -> Outcome<Ticket> {
         let store = self.store.as_mut().unwrap();
         loop {
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// Delivers one outcome, if there is a question. Returns whether there was one.
+    /// Waits for one outcome and delivers it, if a request is open. Returns whether one was.
     pub(crate) fn store_answers_once(&mut self) -> bool {
         let is_asked = self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held);
         if is_asked {
@@ -119,7 +119,7 @@ impl World {
         self.store.as_ref().unwrap().waiting.iter().cloned().collect()
     }
 
-    /// Delivers one of them.
+    /// Delivers the waiting outcome at this index.
     pub(crate) fn deliver_waiting_outcome(&mut self, at: usize) {
         let store = self.store.as_mut().unwrap();
         let outcome = store.waiting.remove(at).unwrap();
@@ -169,7 +169,7 @@ pub(crate) fn start(
     (History::start(settings, Arc::new(deliver)).unwrap(), outcomes, dir)
 }
 
-/// The outcome of the same question if the store cannot answer it.
+/// The outcome of the same question if the store could not answer it.
 pub(crate) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
     Outcome::Unanswered {
         ticket: Ticket::of(outcome).clone(),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl World {
-    /// Runs one turn of a shard and carries out its wants.
+    /// Runs one turn of a shard and carries out its I/O requests.
     pub(crate) fn turn<R>(&mut self, shard: usize, act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R) -> R {
         let engine = &mut self.engines[shard];
         engine.begin_turn();

@@ -37,7 +37,7 @@ fn between_a_claim_and_the_renaming_other_sessions_of_the_name_get_no_direct_mes
     world.store_answers();
     assert_eq!(world.heard(stale), ["bob: before"]);
     let ann = claim(&mut world, 1, "ann");
-    // The claim is committed, and no shard has the outcome.
+    // The claim is committed, and no shard has its outcome yet.
     let claimed = world.outcome(is_claim);
     world.direct(bob, "ann", "behind the claim");
     world.request(bob, json!({"typing": {"to": "ann"}}));

@@ -107,7 +107,7 @@ fn above_the_bound_for_in_flight_bytes_a_sender_gets_busy_and_acknowledged_messa
     for bob in &bobs {
         assert_eq!(numbers(&mut world, *bob).len(), acknowledged);
     }
-    // There is room again when they are delivered.
+    // The owner accepts direct messages again after they are delivered.
     let id = world.direct(bystander, "bob", "hello");
     world.run_until_idle();
     let received = world.messages(bystander);

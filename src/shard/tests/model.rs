@@ -53,7 +53,7 @@ impl Run {
         }
     }
 
-    /// The same with a store, and without direct messages: what a session gets of stored ones is in the model of devices.
+    /// The same with a store, and without direct messages: the tests of `devices` cover stored ones.
     fn stored(self) -> Self {
         Self {
             world: self.world.with_store_numbering(self.numbering),

@@ -227,7 +227,7 @@ fn a_waiting_join_completes_even_if_the_store_refuses_later_questions() {
     let history = world.request(bob, json!({"search": {"room": "tea", "text": "one"}}));
     world.run_until_idle();
     assert_eq!(answer(&world.messages(bob), history)["error"]["code"], "not_member");
-    // Second in the queue: its question for missed messages comes later and is refused.
+    // bob's join is second in the queue. Its question for missed messages comes later, and the store refuses it.
     join_last_three(&mut world, bob, "tea");
     world.run_until_idle();
     assert_eq!(world.heard(bob), Vec::<String>::new());

@@ -85,7 +85,7 @@ fn a_sender_is_closed_with_1013_after_the_owner_was_busy_for_ten_seconds() {
     assert_eq!(world.received(tom).last(), Some(&Received::Close(1013)));
     world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     world.pass_ms(3_000);
-    // The owner forgets sessions that have ended.
+    // At its end, the test checks that the owner has forgotten the sessions that ended (`World::check_rest`).
 }
 
 #[test]

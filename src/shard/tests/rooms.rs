@@ -221,7 +221,7 @@ fn late_messages_never_reach_the_next_connection_in_a_slot() {
     assert_eq!(world.heard(bob), ["welcome"]);
     assert_eq!(world.users(&room).1, 0);
     assert_eq!(world.in_flight(bob), 0);
-    // Nor does a timer of the connection before end the one after it.
+    // A timer of the connection that had this slot before must not end bob's.
     world.pass_ms_with_pongs(120_000, &[bob]);
     assert!(!world.is_over(bob));
 }

@@ -105,7 +105,7 @@ fn a_socket_that_takes_bytes_without_becoming_writable_is_not_cut() {
     world.talk(ada, "tea", &"x".repeat(50_000));
     world.run_until_idle();
     for _ in 0..40 {
-        // The kernel reports room only when a third of the buffer is free, and accepts bytes before.
+        // The kernel reports room only when a third of the buffer is free, but accepts bytes before that.
         world.add_room_quietly(bob, 1_000);
         world.send_bytes(ada, masked(10, b""));
         world.pass_ms(1_000);

@@ -214,7 +214,7 @@ fn a_socket_that_takes_nothing_for_ten_seconds_is_reset_and_its_user_leaves_once
     world.set_room(bob, 6);
     world.talk(ada, "tea", "hello");
     world.pass_ms(6_000);
-    // Some room in between restarts the timeout.
+    // Bytes that the socket accepts in between restart the timeout.
     world.add_room(bob, 3);
     world.pass_ms(6_000);
     assert!(!world.is_over(bob));
@@ -324,7 +324,7 @@ fn a_peer_that_does_not_close_after_the_goodbye_is_cut() {
     world.exit(ada);
     world.run_until_idle();
     assert_eq!(world.heard(ada), ["left tea", "goodbye exit", "close 1000"]);
-    // The server discards what it still sends.
+    // The server discards what the client still sends.
     world.request(ada, json!({"ping": {}}));
     world.pass_ms(1_500);
     assert!(!world.is_over(ada));

@@ -71,7 +71,7 @@ fn a_wrong_guess_is_corrected_for_everything_that_is_not_written_yet() {
     world.join(ada, "lobby");
     world.run_until_idle();
     world.talk(ada, "lobby", "seen");
-    // Longer than the hold: the guess is document 002.
+    // The hold ends, and Plaza guesses document 002.
     world.pass_ms(2_200);
     assert_eq!(talks(&mut world, bob), [in_chatroom("ada", "seen")]);
     // From now on its socket takes only a part of one frame.
@@ -131,7 +131,7 @@ fn after_a_right_guess_the_first_message_does_not_repeat_the_list() {
     world.run_until_idle();
     world.send_bytes(ann, masked(2, &in_chat_request("ann", "I speak")));
     let bob = named(&mut world, "bob");
-    // Longer than the hold: the guess is ann's dialect.
+    // The hold ends, and Plaza guesses ann's dialect.
     world.pass_ms(2_200);
     assert!(!world.received(bob).is_empty(), "the list");
     world.pass_ms(2_200);
@@ -167,7 +167,7 @@ fn a_silent_client_gets_events_before_the_ring_drops_them() {
     say(&mut world, &sent[..20]);
     assert_eq!(world.received(bob), [], "there is room for more");
     say(&mut world, &sent[20..]);
-    // All of it within the hold.
+    // bob gets all of it although the hold has not ended.
     let all = sent.iter().map(|text| in_chatroom("ada", text));
     let heard: Vec<_> = talks(&mut world, bob).into_iter().skip(1).collect();
     assert_eq!(heard, all.clone().collect::<Vec<_>>());

@@ -32,7 +32,7 @@ pub(super) enum Since {
     Position(usize),
 }
 
-/// The same, as in the request.
+/// The same, with the values of the request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked {
     Now,
