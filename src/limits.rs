@@ -21,8 +21,8 @@ pub const FIRST_MESSAGE_TIME: Duration = Duration::from_secs(60);
 pub const NAMING_TIME: Duration = Duration::from_secs(10 * 60);
 /// The server drops a connection whose request head is not complete after this time.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// The timeout for reading an answer, as a multiple of the handshake timeout: the largest page has some hundred kilobytes, which
-/// the slowest phone reads in a minute.
+/// How long a client may take to read an answer, as a multiple of the handshake timeout. The largest page has a few hundred
+/// kilobytes, which the slowest phone reads in a minute.
 pub const ANSWER_TIMEOUTS: u32 = 6;
 /// Longest request head, in bytes; the server answers a longer one with 431.
 pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
@@ -33,10 +33,10 @@ pub const REQUEST_HEADERS: usize = 64;
 
 /// Longest name of a user or a room, in characters after NFC.
 pub const NAME_CHARS: usize = 64;
-/// Longest id of a user, in bytes, unless it is that of a name.
+/// Longest user id, in bytes, except ids made from a name ([`NAME_ID_BYTES`]).
 pub const USER_ID_BYTES: usize = 255;
-/// Longest id of a name, in bytes: `name:`, and [`NAME_CHARS`] characters of four bytes. More than other ids, because a bound of 255 would refuse names
-/// that people have.
+/// Longest user id made from a name, in bytes: `name:` and [`NAME_CHARS`] characters of four bytes each. A bound of
+/// [`USER_ID_BYTES`] would refuse valid names.
 pub const NAME_ID_BYTES: usize = "name:".len() + 4 * NAME_CHARS;
 /// Longest idempotency key, in bytes: a UUID with room to spare.
 pub const KEY_BYTES: usize = 64;
@@ -46,7 +46,7 @@ pub const TOPIC_CHARS: usize = 256;
 pub const TEXT_BYTES: usize = NATIVE_MESSAGE_BYTES - 1024;
 /// Rooms that one session may be in: people are in up to 50, the rest is for programs.
 pub const ROOMS_PER_SESSION: usize = 256;
-/// Positions in one hello.
+/// Most positions in one hello.
 pub const RESUME_POSITIONS: usize = ROOMS_PER_SESSION;
 /// Entries in one page of users, rooms or messages.
 pub const PAGE_ENTRIES: usize = 200;
@@ -68,8 +68,8 @@ pub const KEYS_PER_ROOM: usize = 8 * 1024;
 pub const TOPICS_KEPT: usize = 1_024;
 /// Names in a digest, for "a, b, c and 4,997 others".
 pub const DIGEST_NAMES: usize = 8;
-/// Bytes of names in a digest, for dialects whose notices carry a list: with a digest every 2 s each member of a large room gets
-/// less than 1 KiB/s. An answer to a request has more.
+/// Bytes of names in a digest, for dialects whose notices carry a list. With a digest every 2 s, each member of a large room gets
+/// less than 1 KiB/s. A requested list has more names.
 pub const DIGEST_LIST_BYTES: usize = 1_536;
 /// Rate of unrequested user lists to one member, in bytes per second, so that joins and leaves do not fill slow connections. A
 /// desktop client of document 001 or 000 then shows the list of a room of 500 some seconds late.
@@ -85,34 +85,35 @@ pub const ROSTER_VECTOR: usize = 64;
 pub const INBOX_MESSAGES: usize = 8 * 1024;
 /// Accepted sockets that wait for their shard.
 pub const ARRIVALS: usize = 4 * 1024;
-/// A shard with more overflow messages than this for full shards answers `busy` and stops reading.
+/// Overflow messages for full shards above which a shard answers `busy` and stops reading.
 pub const OVERFLOW_MESSAGES: usize = 4 * 1024;
 /// Rounds per turn in which paused connections resume; bounded because each round can create work.
 pub const RESUME_ROUNDS_PER_TURN: usize = 4;
-/// In-flight bytes to the slowest shard at which an owner answers `busy`.
+/// Default for the in-flight bytes to the slowest shard above which an owner answers `busy`.
 pub const IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
 /// Messages that a shard takes from its inbox before it polls its sockets again.
 pub const INBOX_BATCH: usize = 256;
-/// If two ticks are this far apart, the shard itself was stalled, and its peers were not silent: a tick is 100 ms, and no flush takes
-/// seconds.
+/// If two ticks are at least this far apart, the shard itself stalled, so the silence of its clients in that time does not count. A
+/// tick is 100 ms, and no flush takes seconds.
 pub const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// Slots of the timer wheel.
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms for which the `tutorial` greeting waits; the wheel spans 51 s.
 pub const WHEEL_TICK_MS: u64 = 100;
-/// The least burst of the rate limit, as a time at the limited rate: reading resumes at a tick, which may come one late. With a
-/// smaller burst no session could reach a limit above ten times its burst.
+/// Least burst of the rate limit, as a time at the limited rate. Reading resumes only at a tick of the wheel, and that may come one
+/// tick late. A session could send only one burst per tick, so with a smaller tolerance it would never reach a limit of more than
+/// ten bursts a second.
 pub const RATE_GRAIN_US: u64 = 2 * WHEEL_TICK_MS * 1_000;
-/// A delay before a flush that is shorter than this counts as none: the runtime's timer has milliseconds.
+/// A shorter delay before a flush counts as none, because the runtime's timer has a resolution of milliseconds.
 pub const PACE_LEAST_US: u64 = 500;
-/// Most flushes for which a delay that coalesced nothing is skipped.
+/// Cap of the exponential backoff: after a delay that coalesced nothing, at most this many flushes go without one.
 pub const PACE_SKIPS_MOST: u16 = 256;
-/// The event rate is measured for this long with delays, and as long without, before the two are compared.
+/// Length of one measurement of the event rate. Measurements with delays are compared with measurements without.
 pub const PACE_STRETCH_US: u64 = 40_000;
-/// Most such periods between two probes of the alternative.
+/// Most measurements between two probes of the other mode (with or without delays).
 pub const PACE_PROBES_MOST: u16 = 64;
-/// Unsent bytes in the kernel at which a socket counts as full (`TCP_NOTSENT_LOWAT`). No ping can overtake them, and a slow consumer
-/// cannot skip them. The kernel's own bound is up to 4 MiB (`net.ipv4.tcp_wmem`), which take minutes on a slow connection.
+/// Unsent bytes in the kernel at which a socket counts as full (`TCP_NOTSENT_LOWAT`). A ping queues behind these bytes, and a slow
+/// consumer cannot skip them. The kernel's own bound is up to 4 MiB (`net.ipv4.tcp_wmem`), which take minutes on a slow connection.
 pub const UNSENT_BYTES: u32 = 128 * 1024;
 /// Most bytes of one write to one member: larger writes gain nothing and fill the socket buffer.
 pub const BATCH_BYTES: usize = 256 * 1024;
@@ -120,15 +121,17 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 pub const BATCHES_PER_FLUSH: usize = 32;
 /// Bytes of replies that may wait for a socket; above it a replay from the ring or the store pauses.
 pub const PRIVATE_BYTES: usize = 256 * 1024;
-/// Bytes of replies above [`PRIVATE_BYTES`] at which reading from the connection pauses. A replay stops at the first message beyond
-/// that bound; without room for this message, no request and no pong would be read before the whole replay has been sent.
+/// Reading from a connection pauses when its waiting replies exceed [`PRIVATE_BYTES`] by more than this. A replay stops only after
+/// the message that exceeds [`PRIVATE_BYTES`]. Without the margin, the server would read no request and no pong until the whole
+/// replay is sent.
 pub const PRIVATE_BYTES_MARGIN: usize = NATIVE_MESSAGE_BYTES;
-/// With this many bytes of waiting replies, one more ends the connection. Only messages from other users can add up to this.
+/// If more bytes of replies than this wait for a socket, the next reply ends the connection. Only messages from other users can add
+/// up to this.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Bytes of replies that may wait for all full sockets of a shard together; above it each socket may have less.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
-/// Replaces [`PRIVATE_BYTES`] then: one message of the greatest length. A connection with more that cannot read the rest from the
-/// store is closed.
+/// Replaces [`PRIVATE_BYTES`] while [`WAITING_BYTES`] is exceeded: one message of the greatest length. It then also bounds live
+/// direct messages: more of them end a connection that cannot read them from the store later.
 pub const PRIVATE_BYTES_PRESSED: usize = NATIVE_MESSAGE_BYTES;
 /// Unanswered requests of one connection; above it reading from the connection pauses.
 pub const REQUESTS_IN_FLIGHT: u32 = 2 * 1024;
@@ -138,7 +141,7 @@ pub const SOCKETS_PER_TURN: usize = 128;
 pub const READS_PER_TURN: usize = 4;
 /// Bytes of a request read at once: nearly all requests fit.
 pub const REQUEST_READ_BYTES: usize = 4 * 1024;
-/// Handshakes that begin before sockets are served again, so that a burst of new connections does not stall the members.
+/// Handshakes that a shard begins in one turn. More would stall its members during a burst of new connections.
 pub const ARRIVALS_PER_TURN: usize = 64;
 /// Bytes read from a socket at once, into a buffer that all connections of a shard share.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -150,16 +153,16 @@ pub const LINGER: Duration = Duration::from_secs(2);
 pub const SLOW_CONSUMER_FACTOR: u32 = 5;
 /// The least delay before a client reconnects after a goodbye, besides the random part.
 pub const RETRY_LEAST: Duration = Duration::from_millis(500);
-/// How long reading from a sender pauses, in a dialect without an error for `busy`, before the connection is closed.
+/// In dialects without an error for `busy`, the server stops reading from the sender for this long, then closes the connection.
 pub const BUSY_PAUSE: Duration = Duration::from_secs(10);
 /// The least interval between two typing events of a session.
 pub const TYPING_EVERY: Duration = Duration::from_secs(2);
 /// Direct conversations whose sequence numbers a shard remembers when nothing is stored.
 pub const PAIRS_REMEMBERED: usize = 64 * 1024;
-/// Rings that one tick trims of events that all members have.
+/// Rings from which one tick drops events that are too old or exceed the budget.
 pub const RINGS_SWEPT: usize = 256;
-/// Up to this many members the shard checks whether all of them have received everything; the ring then drops joins and leaves, some
-/// 700 bytes each. There are few larger rooms, and their check would cost more than the events.
+/// Largest room for which the shard checks whether all members have received every event. If they have, the ring drops its joins
+/// and leaves, some 700 bytes each. Larger rooms are few, and checking one would cost more than its events do.
 pub const RING_REST_MEMBERS: usize = 64;
 /// The delay before the shard sends a message again that a busy owner has returned.
 pub const BUSY_RETRY: Duration = Duration::from_millis(100);
@@ -178,7 +181,8 @@ pub const NAME_KEY_BYTES: usize = 128;
 pub const NAME_KEY_LEAST: usize = 32;
 /// Names that users of one store may claim: each costs 16 bytes of memory, so 64 MiB. If more were claimed before, all stay valid.
 pub const NAMES_CLAIMED: usize = 4 * 1024 * 1024;
-/// Suffixes, `name~2` and on, that are tried for a session without the key of a claimed name; after them it becomes a guest.
+/// Largest suffix (`name~2`, `name~3`, …) that the server tries for a session without the key of a claimed name. If all are taken,
+/// the session becomes a guest.
 pub const NAME_SUFFIXES: u32 = 99;
 /// Numbers that are tried for a guest's name before a random one.
 pub const GUEST_NUMBERS: usize = 64;
@@ -195,10 +199,9 @@ pub const ECHO_CHARS: usize = 40;
 
 // ------------------------------------------------------------------------------------------------------ legacy dialects
 
-/// Names in one user list of a legacy client, which has no paging. Lists are cut at `chat.presence_events_max`, and this is its
-/// greatest value.
+/// Names in one user list of a legacy client, which has no paging. `chat.presence_events_max` cuts lists; this is its maximum.
 pub const LEGACY_USERS_LISTED: usize = 100_000;
-/// Unanswered requests of one legacy connection; a load test has 64 in flight, one group commit takes 1,024.
+/// Unanswered requests of one legacy connection: a load test has 64 in flight, and one commit of the store takes 1,024.
 pub const LEGACY_UNANSWERED: usize = 1024;
 /// Bytes of a legacy client's field (`Type`, `seq`) that an answer echoes: those of real clients have up to 21.
 pub const LEGACY_ECHO_BYTES: usize = 64;
@@ -226,10 +229,11 @@ pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Exponential backoff of the acceptor when descriptors run out: the first and the longest delay.
 pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// Descriptors that clients never get, if the limit is large enough: [`ADMIN_CONNECTIONS`], and half as many for the store, which
-/// opens files as it needs them (the index again, a new commit marker, random bytes for an epoch), for log files and the settings.
+/// Descriptors that clients never get, if the limit is large enough. Two thirds are for [`ADMIN_CONNECTIONS`]. The rest is for log
+/// files, the settings and the store, which opens files on demand: a rebuilt index, a new commit marker, random bytes for an epoch.
 pub const DESCRIPTORS_RESERVED: usize = 96;
-/// A full server logs that it is full at most this often: each closed connection admits another.
+/// Least interval between two log lines that say that the server is full. A full server crosses the limit again and again: each
+/// closed connection admits another.
 pub const DESCRIPTORS_WARN_EVERY: Duration = Duration::from_secs(60);
 /// Descriptors that the server has open without shards, listeners and clients: 39 with a store and the message log, two more with the
 /// server log in files.
@@ -278,13 +282,13 @@ pub const ADMIN_CONNECTIONS: usize = 64;
 pub const ADMIN_SILENCE: Duration = Duration::from_millis(200);
 /// The longest life of an admin connection, which carries one request and its answer.
 pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
-/// Longest body of an admin request: a list of some thousand names.
+/// Longest body of an admin request: a list of several thousand names.
 pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// The pause of the admin listener after a failed accept (no descriptors left) if it cannot make room.
 pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a request of the operator waits for a shard.
 pub const ADMIN_ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Rooms on one shard that the operator keeps open without members: each costs some hundred bytes until the operator closes it.
+/// Rooms on one shard that the operator keeps open without members: each costs a few hundred bytes until the operator closes it.
 pub const ROOMS_PINNED: usize = 16 * 1024;
 /// Entries in one page of the admin API.
 pub const ADMIN_PAGE_ENTRIES: usize = 1_000;
@@ -300,7 +304,7 @@ pub const LOG_FINISH: Duration = Duration::from_secs(5);
 
 // ------------------------------------------------------------------------------------------------------ history
 
-/// How long a starting server waits for another process to release the data directory or the log files: a killed server takes some
+/// How long a starting server waits for another process to release the data directory or the log files: a killed server takes a few
 /// hundred milliseconds to end, and so does one whose clients all close at once. A longer wait would hide that another server runs.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// The pause between two attempts to take such a lock.
@@ -318,20 +322,21 @@ pub const HISTORY_READERS: usize = 2;
 pub const HISTORY_PAGE_MESSAGES: usize = 1_000;
 /// Bytes of text in one page, so that a thousand long texts do not become 64 MiB: at least one message always fits.
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
-/// Unread messages are counted exactly up to this number (some 5 ms); above it a user's own messages count as unread.
+/// Unread messages are counted exactly up to this number (some 5 ms). Of more, the user's own messages count as unread, except
+/// among the newest of this number.
 pub const HISTORY_UNREAD_EXACT: u64 = 10_000;
 /// Conversations in one list, and conversations whose offline messages a new session gets: more than most users leave unread. It
 /// bounds the memory of a session and the size of an answer.
 pub const HISTORY_CONVERSATIONS: usize = 1_000;
-/// Direct conversations in one page of changed ones: each costs some 10 rows, to find its first message after a time.
+/// Direct conversations in one page of `Query::Changed`. For each, a binary search reads some 10 rows.
 pub const CHANGED_CONVERSATIONS: usize = 128;
 /// Lost tails remembered per log.
 pub const HISTORY_LOST_TAILS: usize = 16;
 /// Heads of logs that the writer caches; it reads others from the database again.
 pub const HISTORY_HEADS: usize = 65_536;
-/// Rows that retention deletes, or keys that expire, beside one commit: below a millisecond.
+/// Messages, or expired keys, that one step of retention deletes beside a commit: less than a millisecond.
 pub const HISTORY_SLICE_ROWS: usize = 256;
-/// Blocks of keys, of a thousand each, that retention deletes beside one commit.
+/// Blocks of about a thousand keys that one step of retention deletes beside a commit.
 pub const HISTORY_SLICE_BLOCKS: usize = 16;
 /// Idempotency keys in the writer's memory: at most some 160 MB. Beyond that it evicts the rooms that were not used lately; the next
 /// message with a key in one of them reads its keys again, in up to 40 ms.
@@ -378,17 +383,20 @@ pub const ANSWERED_MESSAGES_PER_TURN: usize = HISTORY_PAGE_MESSAGES;
 pub const RESUME_MESSAGES: usize = 512;
 /// Messages that a replay from the ring writes before it checks whether the socket took them.
 pub const REPLAY_MESSAGES: usize = 256;
-/// Sessions times kibibytes of direct messages that a shard delivers in one turn: each session is a write of some 6 us.
+/// Work of delivering direct messages that a shard does in one turn. A delivery to one session counts 1, plus 1 per KiB of text; it
+/// is a write of some 6 us.
 pub const DIRECTS_PER_TURN: usize = 512;
 /// Bytes counted for a direct message per receiving session besides its text: about the size of its envelope.
 pub const DIRECT_ENVELOPE_BYTES: usize = 128;
-/// A direct message is small if it counts for at most this fraction of the allowed in-flight bytes: 128 KiB of the default 8 MiB.
+/// Divisor of the allowed in-flight bytes: a direct message that counts for at most this share, 128 KiB of the default 8 MiB, is
+/// small. Small ones get twice the allowance, so that large ones cannot take all of it.
 pub const DIRECT_SMALL_SHARE: usize = 64;
 /// Conversations of one device whose cursors the shard remembers, some 200 KiB. With more it starts over, and the device may get
 /// messages twice, with the same numbers.
 pub const CONVERSATIONS_NOTED: usize = 4 * 1024;
-/// Live direct messages that wait in memory while a device gets stored ones; the others stay in the store. The shard remembers as many
-/// conversations whose live messages stayed there, and for all further ones only the oldest time.
+/// Live direct messages that wait in memory while a device gets stored ones; further ones stay in the store. The shard remembers
+/// where they begin in as many conversations, and for all others only their earliest time.
 pub const INBOX_LIVE_MESSAGES: usize = 256;
-/// Damaged entries that a check lists one by one: a lost page has some thirty rows, and some hundreds are enough to understand.
+/// Damaged entries that a check lists one by one: a lost page has some thirty rows, and a few hundred lines are enough to
+/// understand.
 pub const HISTORY_DAMAGES: usize = 1_000;

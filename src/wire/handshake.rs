@@ -112,7 +112,7 @@ impl Rejection {
     }
 }
 
-/// Both headers must announce the change of protocol, in any case and among other words.
+/// `Upgrade` and `Connection` must both announce the upgrade. Case and further list members do not matter.
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     if !lists(headers, &UPGRADE, b"websocket") {
         return Err(Rejection {
@@ -131,7 +131,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A body would allow request smuggling: one program on the path would read it as the first frames, and another would not.
+/// A body would allow request smuggling: one program on the path would read it as a body, another as the first frames.
 fn check_no_body(headers: &HeaderMap) -> Result<(), Rejection> {
     let length = single(headers, CONTENT_LENGTH, "Two Content-Length headers; send none.")?;
     if headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {

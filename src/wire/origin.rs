@@ -57,11 +57,11 @@ impl Origin {
         })
     }
 
-    /// Whether it is the requested host. A proxy may have terminated TLS, so a Host without a port stands for the default port of either
-    /// scheme.
+    /// Whether the page comes from the requested host. A proxy may have terminated TLS, so a Host without a port stands for the
+    /// default port of either scheme.
     pub(super) fn is_of(&self, host: &Authority) -> bool {
         let Some(default) = default_port(&self.scheme) else {
-            // The schemes of apps do not lead to a server.
+            // No server delivers pages with an app's scheme.
             return false;
         };
         let port = host.port_u16().unwrap_or(default);
@@ -132,7 +132,7 @@ impl AllowedOrigin {
         if below && is_address {
             return Err("where * is before an IP address, which has no subdomains".to_owned());
         }
-        // A dot at the end is a host's own; `app://.` is that of an app.
+        // A host name may end with a dot (the DNS root). Apps may use the dot alone: `app://.`.
         let labels = host.strip_suffix('.').unwrap_or(&host);
         if is_web(&scheme) && labels.split('.').any(str::is_empty) {
             return Err(
@@ -191,7 +191,7 @@ pub(super) fn authority(bytes: &[u8]) -> Option<Authority> {
     is_plain.then_some(authority)
 }
 
-/// Any scheme may belong to an app, so a misspelt one has to be recognised.
+/// An app may use any scheme, so only known mistakes can be refused.
 fn check_scheme(scheme: &str) -> Result<(), String> {
     if !is_scheme(scheme) {
         return Err(format!("whose scheme {scheme:?} is not letters, digits, +, - and ."));

@@ -113,7 +113,7 @@ fn check_memory(reader: &FrameReader, end: Result<Progress, u16>, received: usiz
     }
 }
 
-/// From a valid stream fastwebsockets reads the same; from an invalid one it reads at least as much, since it is more lenient.
+/// fastwebsockets must read the same from a valid stream, and at least as much from an invalid one, because it is more lenient.
 /// [`is_misread_by_fastwebsockets`] lists its known faults.
 fn compare_with_fastwebsockets(stream: &[u8], limits: ReaderLimits, ours: &Outcome) {
     let (theirs, error) = read_with_fastwebsockets(stream, limits);
@@ -127,7 +127,7 @@ fn compare_with_fastwebsockets(stream: &[u8], limits: ReaderLimits, ours: &Outco
     }
 }
 
-/// It refuses 1014, which IANA assigned.
+/// fastwebsockets refuses close code 1014, which IANA has assigned.
 fn is_misread_by_fastwebsockets(last: &Event) -> bool {
     last.kind == OpCode::Close && last.payload.starts_with(&1014_u16.to_be_bytes())
 }
@@ -139,7 +139,7 @@ fn read_with_fastwebsockets(stream: &[u8], limits: ReaderLimits) -> (Vec<Event>,
         let mut socket = WebSocket::after_handshake(tokio::io::join(stream, tokio::io::sink()), Role::Server);
         socket.set_auto_close(false);
         socket.set_auto_pong(false);
-        // It refuses a frame that is as long as its limit, also if it is a control frame.
+        // fastwebsockets refuses a frame of exactly the maximum length, even a control frame.
         socket.set_max_message_size(limits.message_bytes.max(CONTROL_PAYLOAD_BYTES).saturating_add(1));
         let mut socket = FragmentCollector::new(socket);
         loop {

@@ -192,7 +192,7 @@ fn a_key_is_sixteen_bytes_in_strict_base64() {
         ("AAAAAAAAAAAAAAAAAAAAAAAA", 400),
         // Bits behind the last byte are not zero.
         ("AAAAAAAAAAAAAAAAAAAAAB==", 400),
-        // The URL's alphabet.
+        // The URL-safe alphabet of base64.
         ("-_-_-_-_-_-_-_-_-_-_-w==", 400),
         ("AAAAAAAAAAAAAAAAAAAA====", 400),
         ("AAAAAAAAAAAAAAAAAAAAAAAAAA==", 400),

@@ -23,7 +23,7 @@ const GOES_ON: u8 = 0x00;
 const ENDS: u8 = 0x80;
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// A right frame of a client.
+/// A valid frame of a client.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     masked_frame(first, MASK, payload)
 }
