@@ -18,7 +18,7 @@ pub enum Groups {
     #[default]
     Open,
     Closed {
-        /// Rooms whose names begin with this, in their own world, are groups.
+        /// A room is a group if its name, without the mark of a world, begins with this.
         prefix: &'static str,
         /// These rooms are groups too.
         rooms: BTreeSet<RoomName>,

@@ -68,7 +68,7 @@ pub enum Command {
         /// The server never modifies the text.
         text: Arc<str>,
         kind: MessageKind,
-        /// With the same key, a repeated message is the same message.
+        /// The idempotency key: a second message with the same key is not sent again.
         key: Option<Key>,
     },
     /// Sends a message to one user.
@@ -76,7 +76,7 @@ pub enum Command {
         to: UserName,
         text: Arc<str>,
         kind: MessageKind,
-        /// With the same key, a repeated message is the same message.
+        /// The idempotency key: a second message with the same key is not sent again.
         key: Option<Key>,
     },
     Users {

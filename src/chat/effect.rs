@@ -19,11 +19,8 @@ pub(crate) struct Arrival {
     pub user: UserId,
     pub name: UserName,
     pub tag: SessionTag,
-    /// Whether it sees its own join.
     pub sees_own_join: bool,
-    /// Whether it sees its own leave.
     pub sees_own_leave: bool,
-    /// When it gets the list of users without a request.
     pub lists: Lists,
 }
 
@@ -45,22 +42,20 @@ pub struct NewMessage {
     pub id: RequestId,
     /// The sender's name, as it is displayed.
     pub from: UserName,
-    /// The sender.
     pub user: UserId,
-    /// The tag of the session.
     pub tag: SessionTag,
     /// The sender's client, if it has an id.
     pub client: Option<ClientId>,
     pub text: Arc<str>,
     pub kind: MessageKind,
-    /// With the same key, a repeated message is the same message.
+    /// The idempotency key: a second message with the same key is not sent again.
     pub key: Option<Key>,
     /// For clients of the sender's own dialect.
     pub echo: Option<Arc<Echo>>,
 }
 
 impl NewMessage {
-    /// A text of a user of open mode that asks for no answer and has no idempotency key.
+    /// A text message from a user in open mode, with neither a request id nor an idempotency key.
     pub fn new(session: SessionId, from: UserName, tag: SessionTag, text: Arc<str>) -> Self {
         Self {
             session,
@@ -172,13 +167,13 @@ pub(crate) enum ToSession {
     Expel { room: RoomName },
 }
 
-/// The answer to a new member.
+/// The owner's answer to a join, for the shard of the new member.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Admission {
     pub request: RequestId,
     pub joined: Joined,
-    /// The session asked for this many of the newest messages. Its shard finds `joined.from`, because only the holder of the messages
-    /// knows their numbers.
+    /// How many of the newest messages the session asked for. Its shard computes `joined.from`, because only the holder of the
+    /// messages knows their numbers.
     pub last: Option<u32>,
     /// Messages after its position that it will never get.
     pub lost: Vec<LostInterval>,

@@ -1,6 +1,6 @@
 //! The table of errors and goodbyes: code, text, close code, and whether the client may try again.
 //!
-//! `docs/errors.md` lists both; a test keeps document and table the same.
+//! `docs/errors.md` has both tables; a test compares them with this file.
 
 use std::{borrow::Cow, fmt, time::Duration};
 

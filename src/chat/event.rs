@@ -27,7 +27,6 @@ pub struct ChatMessage {
     pub at: u64,
     /// The sender's name, as it is displayed.
     pub from: UserName,
-    /// The sender.
     pub user: UserId,
     pub session: SessionTag,
     pub text: Arc<str>,
@@ -39,7 +38,7 @@ pub struct ChatMessage {
 /// A numbered message of a direct conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Direct {
-    /// The sender is that of the message.
+    /// The receiver; the sender is in `message`.
     pub to: Receiver,
     /// The message, numbered in the log of the pair.
     pub message: ChatMessage,
@@ -183,7 +182,7 @@ pub struct UnreadEntry {
     pub epoch: u64,
     pub read: Seq,
     pub head: Seq,
-    /// Messages of others between these.
+    /// Messages from other users between `read` and `head`.
     pub unread: u64,
 }
 
@@ -258,7 +257,7 @@ pub enum Reply {
     ReadMark {
         conversation: Conversation,
         seq: Seq,
-        /// Messages of others above the marker.
+        /// Messages from other users above the marker.
         unread: u64,
     },
     UnreadList(UnreadPage),

@@ -78,7 +78,8 @@ impl LogHead {
         }
     }
 
-    /// How a client resumes. Not for the newest messages: numbers have holes, so a head and a count do not say where these begin.
+    /// How a client resumes. For [`Since::Last`] the caller has to find the start, because numbers have holes: a head and a count
+    /// do not determine it.
     pub fn since(&self, since: Since) -> GoOn {
         match since {
             Since::Now | Since::Last(_) => GoOn {

@@ -1,10 +1,10 @@
-//! The identity of a user, apart from the displayed name.
+//! The id of a user, as opposed to the displayed name.
 //!
-//! What belongs to a user (inbox, read markers, pairs of direct messages, idempotency keys) belongs to the id. In open mode, the
-//! only one there is, nobody proves anything and the id of a user is `name:` and the name: [`UserId::of_name`] makes it where a session
-//! gets its name, where somebody addresses a user by a name, and where the store reads a row.
+//! Inboxes, read markers, direct conversations and idempotency keys belong to the id. So far there is only open mode, in which
+//! users do not authenticate and the id is `name:` followed by the name. [`UserId::of_name`] makes this id when a session gets its
+//! name, when a user addresses another one by name, and when the store reads a row.
 //!
-//! An id is valid as soon as it exists, and a clone of it, or the id of a name, takes no allocation.
+//! Invariant: every [`UserId`] is valid. To clone one, or to make one from a name, takes no allocation.
 
 use std::{fmt, sync::Arc};
 
@@ -17,16 +17,16 @@ pub struct UserId(Id);
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Id {
-    /// Of open mode.
+    /// The id of a user in open mode.
     Name(UserName),
-    /// As the store writes it: after a blank. The box makes the pointer thin, so that an id is as small as a name.
+    /// Any other id, with a leading blank as in the store. The box makes the pointer thin, so that an id is as small as a name.
     Other(Arc<Box<str>>),
 }
 
-/// What the text of a name's id begins with.
+/// Prefix of an id made from a name.
 const NAME: &str = "name:";
 
-/// A user to whom a direct message goes, and the name that is displayed.
+/// The receiver of a direct message, and the name to display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiver {
     pub user: UserId,
@@ -34,13 +34,13 @@ pub struct Receiver {
 }
 
 impl UserId {
-    /// The id in open mode of a user with this name.
+    /// The id that a user of this name has in open mode.
     pub fn of_name(name: &UserName) -> Self {
         Self(Id::Name(name.clone()))
     }
 
-    /// Parses an id. `None`: it has no kind, is longer than [`limits::USER_ID_BYTES`], or is that of a name that none can have. The id of
-    /// a name is as long as the name allows, [`limits::NAME_ID_BYTES`] at most.
+    /// Parses an id. `None`: it has no kind, is longer than [`limits::USER_ID_BYTES`], or contains a name that is invalid or not
+    /// normalised. An id made from a name may be longer, up to [`limits::NAME_ID_BYTES`].
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix(NAME) {
             Some(name) => UserName::parse(name)
@@ -64,7 +64,7 @@ impl UserId {
         }
     }
 
-    /// The name by which clients know the user; `None` for an id that is not of a name.
+    /// The name by which clients know the user; `None` if the id was not made from a name.
     pub fn name(&self) -> Option<&UserName> {
         match &self.0 {
             Id::Name(name) => Some(name),
@@ -72,14 +72,14 @@ impl UserId {
         }
     }
 
-    /// The user as a receiver of direct messages, if clients know it by a name.
+    /// The user as the receiver of a direct message; `None` if clients know no name for the user.
     pub(crate) fn receiver(&self) -> Option<Receiver> {
         let (user, name) = (self.clone(), self.name()?.clone());
         Some(Receiver { user, name })
     }
 
-    /// The id as the store has it: a name is itself, and anything else has a blank before it, with which no name begins. So the rows of
-    /// stores that knew names only are right.
+    /// The id as the store writes it: a name without `name:`, any other id after a blank. No name begins with a blank, so the two
+    /// cannot collide, and rows of older stores, which knew only names, stay valid.
     pub(crate) fn stored(&self) -> &str {
         match &self.0 {
             Id::Name(name) => name.as_str(),
@@ -87,12 +87,12 @@ impl UserId {
         }
     }
 
-    /// What is stored of the id beside the name of its user: nothing if the id is that of the name.
+    /// What the store writes about the id next to the name of its user: nothing if the id follows from the name.
     pub(crate) fn stored_beside(&self, name: &UserName) -> Option<&str> {
         (self.name() != Some(name)).then(|| self.stored())
     }
 
-    /// The id that a row of the store means.
+    /// Parses an id as [`Self::stored`] writes it.
     pub(crate) fn from_stored(text: &str) -> Option<Self> {
         match text.strip_prefix(' ') {
             Some(id) if !id.starts_with(NAME) => Self::parse(id),

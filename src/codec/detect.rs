@@ -1,12 +1,12 @@
 //! Detects the dialect of a client on plain `/ws` from its handshake and its first message.
 //!
 //! The path `/ws/<dialect>` or a pinned listener decides without this module. Otherwise [`from_handshake`] decides if the handshake
-//! is clear. If it names a user in a way that three formats share, the client is a member at once and its events wait; if it
-//! names no user, the server does not greet it yet. [`from_first_message`] decides then. For a silent client the server guesses the
-//! dialect of [`Recent`] clients with the same kind of handshake.
+//! is clear. If it names a user in a way that three formats share, the client is a member at once and its events wait. If it names
+//! no user, the server does not greet it yet. In both cases [`from_first_message`] decides. For a silent client the server guesses
+//! the dialect of [`Recent`] clients with the same kind of handshake.
 //!
 //! This module is pure: the caller holds the timers and the waiting events, and passes the first message on to the codec as well.
-//! [`Why`] names all ways in which a dialect is decided, those of other modules included, for one metric.
+//! [`Why`] lists every way to determine a dialect, including those outside this module, for one metric.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Recent {
         self.0[0] = Some(dialect);
     }
 
-    /// The most frequent dialect; the latest of several.
+    /// The most frequent dialect; of several equally frequent ones, the latest.
     pub fn likeliest(self) -> Option<DialectId> {
         let count = |dialect| self.0.iter().filter(|known| **known == dialect).count();
         let known = self.0.into_iter().filter(Option::is_some).rev();
@@ -53,7 +53,7 @@ impl Recent {
 }
 
 word_sets! {
-    /// What decided on a dialect, as in the log and in metrics.
+    /// What determined the dialect; also the labels in the log and in metrics.
     Why {
         /// The path `/ws/<dialect>` or `/chat`.
         Path = "path",
@@ -71,7 +71,7 @@ word_sets! {
         TypeFirst = "type_first",
         /// Field 2 of the first message is a type by name.
         TypeSecond = "type_second",
-        /// Both or neither is; the field with the user name of the handshake decides.
+        /// Fields 1 and 2 leave it open. The field that repeats the handshake's user name decides.
         NameOfHandshake = "name_of_handshake",
         /// The first message is JSON with an `action`.
         JsonAction = "json_action",
@@ -225,8 +225,8 @@ mod tests {
         }
     }
 
-    /// The lines of a table: the header `username` in quotes (or `-`), the message, what it decides. A message is the first fields of a
-    /// protobuf, quoted and in a row, or `=` and its bytes.
+    /// The rows of a table: the header `username` in quotes (or `-` for none), the first message, and the decision. A message is
+    /// the first fields of a protobuf message, quoted and separated by commas, or `=` and its bytes.
     fn first_messages(table: &str) -> impl Iterator<Item = (Handshake, Vec<u8>, &str)> {
         table.trim().lines().map(|line| {
             let [username, message, decided] = line.split(" | ").map(str::trim).collect::<Vec<_>>()[..] else {
@@ -246,9 +246,9 @@ mod tests {
 
     #[test]
     fn the_first_message_decides_the_rest() {
-        // In groups: field 1 is a number; the word in field 1, the word in field 2; both words, decided by the name of the handshake;
-        // users whose names are types of document 000; unknown types and none, decided by the name of the handshake; nothing in the
-        // handshake, as in the load scripts of documents 001, 002 and 000; JSON; and input that is neither.
+        // Groups of rows: a number in field 1; a type in field 1; a type in field 2; a type in both, decided by the handshake's
+        // name; users whose names are types of document 000; no known type, decided by the handshake's name; no name in the
+        // handshake, as in the load scripts of documents 001, 002 and 000; JSON; input of no format.
         let table = r#"
             "bob" | "1", "hello" | communication by type_number
             "bob" | "2" | communication by type_number

@@ -18,8 +18,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Sets the payload of one text frame into which the receiver's name is inserted here, inside a JSON string. The buffer must be
-    /// empty.
+    /// Sets the payload of one text frame. The receiver's name is inserted at the byte `at`, inside a JSON string. The buffer must
+    /// be empty.
     pub fn addressed_text(&mut self, payload: &str, at: usize) {
         debug_assert!(
             self.buffer.is_empty() && self.addressed.is_none(),

@@ -14,7 +14,7 @@
 //! Invariants: the memory that a message takes is bounded by a small multiple of its bytes, and no bytes make a codec panic. A codec
 //! never does I/O, reads a clock (times are arguments) or applies a rule of the chat: it checks form, and `chat` and the shard decide.
 //!
-//! To add a dialect, write its file, a line in `table` and `profile`, a column in `docs/events.md` and a page in `docs/wire/`.
+//! To add a dialect, write its file, a row in `table` and in `profile`, a column in `docs/events.md`, and a page in `docs/wire/`.
 
 pub mod detect;
 mod dialect;

@@ -23,8 +23,8 @@ pub struct Profile {
     pub sees_own_join: bool,
     /// Whether a member that exits sees its own leave before the server closes the connection.
     pub sees_own_leave: bool,
-    /// Whether the server delivers offline messages without a request. Only the name identifies the user, because the format has no keys
-    /// (`action`, as its original).
+    /// Whether the server delivers offline messages without a request. Only the name identifies the user, because the format has no
+    /// keys (`action`, as in the original).
     pub inbox_by_name: bool,
     pub reserved_name: ReservedName,
     /// How long a client without a name may send nothing. One that has sent something has [`limits::NAMING_TIME`].

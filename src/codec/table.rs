@@ -1,6 +1,6 @@
 //! The table of dialects: their names, their wire formats, and their numbers of encodings.
 //!
-//! The table does not compile with more encodings than [`Encoding`](super::Encoding) can number, or with a line in the wrong place.
+//! The table does not compile if it has more encodings than [`Encoding`](super::Encoding) can number, or a row in the wrong place.
 
 use std::{fmt, ops::Index};
 
@@ -36,7 +36,7 @@ pub enum DialectId {
 struct Row {
     id: DialectId,
     name: &'static str,
-    /// Without settings, as its original.
+    /// The dialect without settings, as in the original system.
     reference: &'static dyn Dialect,
     encodings: usize,
 }

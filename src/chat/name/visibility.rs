@@ -4,13 +4,13 @@
 //! selectors and tags are, but only where they change what is drawn:
 //!
 //! - U+200C and U+200D between two letters of the scripts whose letters join, U+200D between two emoji;
-//! - U+200D behind the virama of a script of India, also at the end of a word: it makes a half form, and the final consonants
+//! - U+200D after the virama of a script of India, also at the end of a word: it makes a half form, and the final consonants
 //!   of names in Malayalam (അവന്‍) and Bengali (হঠাত্‍), as most keyboards write them;
-//! - U+FE0E and U+FE0F behind an emoji or in a keycap;
-//! - U+FE00 to U+FE02 behind an ideograph that has such variants, U+FE00 behind letters of Myanmar and Phags-pa;
-//! - U+E0100 to U+E01EF behind an ideograph: the variants of Japanese and Chinese family names. Which exist depends on the
+//! - U+FE0E and U+FE0F after an emoji or in a keycap;
+//! - U+FE00 to U+FE02 after an ideograph that has such variants, U+FE00 after letters of Myanmar and Phags-pa;
+//! - U+E0100 to U+E01EF after an ideograph: the variants of Japanese and Chinese family names. Which exist depends on the
 //!   font, so two names may look the same here; without it people cannot write theirs;
-//! - Mongolian selectors behind a Mongolian letter;
+//! - Mongolian selectors after a Mongolian letter;
 //! - tags in a flag: U+1F3F4, the code of a subdivision, U+E007F.
 //!
 //! Sources: UTS #51 (emoji), UTS #37 (ideographic variation sequences), StandardizedVariants.txt.
@@ -74,8 +74,8 @@ fn is_drawn(before: Option<char>, c: char, after: Option<char>) -> bool {
     }
 }
 
-/// Bytes of the tags behind a black flag that make it that of a subdivision: its code, a country of two letters and one to
-/// three letters or digits, and the tag that ends it.
+/// The length in bytes of the tags after a black flag that turn it into the flag of a subdivision: two letters of the country, one
+/// to three letters or digits, and the end tag. `None`: these are not such tags.
 fn flag_tags(behind: &str) -> Option<usize> {
     let end = behind.find(CANCEL_TAG)?;
     let code: Vec<char> = behind
@@ -90,7 +90,8 @@ fn flag_tags(behind: &str) -> Option<usize> {
     is_code.then_some(end + CANCEL_TAG.len_utf8())
 }
 
-/// Whether Unicode has such a variant (StandardizedVariants.txt). An ideograph has one variant for each of its compatibility ideographs.
+/// Whether Unicode defines this variation sequence (StandardizedVariants.txt). An ideograph has one variant for each of its
+/// compatibility ideographs.
 fn has_variant(base: char, selector: char) -> bool {
     static VARIANTS: LazyLock<HashMap<char, u32>> = LazyLock::new(|| {
         let mut variants = HashMap::new();
@@ -119,8 +120,8 @@ fn joins(c: char) -> bool {
         | '\u{ABC0}'..='\u{ABFF}' | '\u{11000}'..='\u{11FFF}')
 }
 
-/// The sign that takes the vowel off a consonant, where a joiner behind it changes the consonant by itself: from Devanagari to
-/// Oriya, Malayalam and Sinhala, and not in Tamil, Telugu and Kannada.
+/// Whether this is a virama (it suppresses the vowel of the consonant before it) after which a joiner alone changes the shape of
+/// that consonant. The scripts from Devanagari to Oriya, Malayalam and Sinhala have these; Tamil, Telugu and Kannada do not.
 fn is_virama(c: char) -> bool {
     matches!(c, '\u{0900}'..='\u{0B7F}' | '\u{0D00}'..='\u{0DFF}') && canonical_combining_class(c) == VIRAMA
 }
@@ -192,7 +193,8 @@ mod tests {
             "\u{1D159}",
             "ann\u{16FE4}",
             "ann\u{13430}",
-            // A selector that its ideograph does not have, two, one behind a letter, a kana or at the beginning.
+            // Variation selectors: one that the ideograph does not have, two in a row, after a letter, after a kana, at the
+            // beginning.
             "系\u{FE00}统",
             "神\u{FE01}",
             "葛\u{E0100}\u{E0101}",
@@ -202,7 +204,7 @@ mod tests {
             "葛\u{E01F0}",
             "葛\u{FE0F}",
             "葛\u{FE03}",
-            // Hidden text: without a flag, without an end, what is no code, another flag, an empty one.
+            // Tags that hide text: without a flag, without an end, without a code, after another flag, or with a code that is none.
             "ann\u{E0061}\u{E0062}",
             "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}",
             "🏴\u{E007F}",
@@ -263,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Random text that may look like another.
+    /// Random text with many selectors, joiners and tags.
     fn mixed() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             proptest::char::any(),

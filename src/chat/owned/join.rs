@@ -99,7 +99,7 @@ impl OwnedRooms {
         out
     }
 
-    /// Records the wishes of a member whose dialect was detected later.
+    /// Records what the dialect of a member shows. The dialect was detected after the join.
     pub(crate) fn describe_member(
         &mut self,
         name: &RoomName,

@@ -121,7 +121,6 @@ impl OwnedRooms {
         effects
     }
 
-    /// Sets the topic.
     pub(crate) fn set_topic(&mut self, name: &RoomName, session: SessionId, id: RequestId, topic: Arc<str>) -> Effects {
         let Some((room, from)) = self.member(name, session) else {
             return smallvec![not_member(session, id, name)];

@@ -58,7 +58,7 @@ impl OwnedRooms {
         })
     }
 
-    /// Keeps the room open from now on, even without members. Returns whether it is new.
+    /// Keeps the room open from now on, even without members. Returns whether it was neither open nor kept open before.
     ///
     /// # Errors
     /// If [`limits::ROOMS_PINNED`] rooms are already kept open.

@@ -21,9 +21,9 @@ pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
     }
 }
 
-/// Alters a name that is or looks like the server's own.
+/// Alters a user's name that equals the server's own.
 pub(super) fn unlike_system(name: &str) -> Cow<'_, str> {
-    // A name has no invisible characters between these two.
+    // Equality is enough: a name has no invisible characters, so no other one looks like this.
     if name == SYSTEM {
         Cow::Borrowed("系统(用户)")
     } else {

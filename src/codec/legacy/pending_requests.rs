@@ -69,7 +69,7 @@ impl<T> PendingRequests<T> {
         let place = self.waiting.iter().position(|(id_of, _)| *id_of == id)?;
         let (_, echo) = self.waiting.remove(place)?;
         if self.waiting.is_empty() {
-            // An idle client must not hold a buffer: that for four requests of `action` has 384 bytes.
+            // An idle client must not hold a buffer: the one for four requests of `action` has 384 bytes.
             self.waiting = VecDeque::new();
         }
         Some(echo)

@@ -142,7 +142,7 @@ fn since(join: &plaza::Join) -> Result<Since, Refusal> {
     })
 }
 
-/// An epoch of 0 means no position, and then there is no seq either.
+/// A position without an epoch means none, and must not have a `seq` either.
 fn position(at: &str, epoch: u64, seq: u64) -> Result<Position, Refusal> {
     let position = Position {
         epoch: number(&format!("{at}.epoch"), epoch)?,

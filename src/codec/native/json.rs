@@ -1,8 +1,8 @@
 //! Parses a JSON message to a request of the schema.
 //!
-//! The envelope is parsed member by member, so that a refusal has the id, an unknown request differs from none, and a second request is
-//! noticed. serde parses the body with the schema's own types. Only if serde refuses it, it is parsed again member by member to find the
-//! wrong one, so that valid messages do not pay for field names in errors.
+//! The envelope is parsed member by member, so that a refusal has the id, an unknown request is distinguished from a missing one,
+//! and a second request is detected. serde parses the body with the schema's own types. Only a body that serde refuses is parsed
+//! again, member by member, to find the wrong one: valid messages do not pay for field names in errors.
 
 use std::{collections::BTreeMap, fmt};
 

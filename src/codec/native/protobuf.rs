@@ -1,7 +1,7 @@
 //! Parses a protobuf message to a request of the schema.
 //!
-//! The envelope is walked field by field before anything is decoded, so that a refusal carries the id, an unknown request differs from
-//! none, and a second request is noticed: a generated decoder would merge the two.
+//! The envelope is walked field by field before anything is decoded, so that a refusal has the id, an unknown request is
+//! distinguished from a missing one, and a second request is detected. A generated decoder would merge two requests into one.
 
 use super::{
     decode::{self, request_id},

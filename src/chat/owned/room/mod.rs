@@ -78,10 +78,10 @@ struct Closing {
     awaited: u32,
 }
 
-/// The last list that members got because it had changed.
+/// The last list sent on a change ([`Lists::OnChange`]).
 #[derive(Debug, Default)]
 struct PushedList {
-    /// The version of its roster; `None`: there was none.
+    /// The roster version of that list; `None` if none was sent.
     version: Option<u64>,
     at: u64,
     /// Milliseconds until the next one may follow.
@@ -336,7 +336,7 @@ impl Room {
         }
     }
 
-    /// Records the wishes of a member's dialect. Returns whether the session is a member.
+    /// Records what a member's dialect shows. Returns whether the session is a member.
     pub(super) fn describe(&mut self, session: SessionId, sees_own_leave: bool, lists: Lists) -> bool {
         let Some(member) = self.members.get_mut(session) else {
             return false;

@@ -71,7 +71,7 @@ impl ActionCodec {
         if let Target::Group(room) = before
             && target != *before
         {
-            // No request waits under this id, so a client that was removed from the group gets no error now.
+            // No pending request has this id, so the client gets no error if the group has removed it meanwhile.
             requests.push(Request {
                 id: Some(self.pending.next_id()),
                 command: Command::Leave { room: room.clone() },

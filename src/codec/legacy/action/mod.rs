@@ -50,7 +50,7 @@ struct ActionCodec {
     login: LoginState,
     target: Target,
     pending: PendingRequests<Pending>,
-    /// The number of pushes without an id of their own.
+    /// Numbers the pushes that have no id of their own.
     pushes: u32,
 }
 

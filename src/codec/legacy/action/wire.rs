@@ -47,7 +47,8 @@ pub(super) struct SendData {
     pub(super) message: Option<String>,
 }
 
-/// The codes of document 003 that Plaza uses. Nothing is ever deleted (1007), and a page returns 1011.
+/// The codes of document 003 that this format uses. 1007 is for deletions, which Plaza does not have; the HTTP page that lists
+/// groups returns 1011.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     Success,

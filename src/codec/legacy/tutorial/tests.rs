@@ -1,4 +1,4 @@
-//! What a client of document 004 says and sees.
+//! Requests of a client of document 004, and what it receives.
 
 use super::*;
 use crate::{

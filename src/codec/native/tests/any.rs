@@ -1,4 +1,4 @@
-//! Any message at all.
+//! Properties that hold for any message.
 
 use super::*;
 
