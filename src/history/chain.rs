@@ -33,8 +33,8 @@ pub(crate) struct Chain<'c> {
 }
 
 impl Chain<'_> {
-    /// Calls `take` with every message from `low` to `high`, in order, until it breaks. The scan follows the chain through entries that
-    /// are no messages, and fails where the chain is broken.
+    /// Calls `take` with every message from `low` to `high`, in order, until it breaks. The scan follows the chain through entries
+    /// that are not messages, and fails where the chain is broken.
     pub(crate) fn scan(
         &self,
         (low, high): (Seq, Seq),

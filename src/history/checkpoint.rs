@@ -1,7 +1,7 @@
 //! Checkpoints: copies of the write-ahead log into the database, so that SQLite can reuse the log.
 //!
-//! The writer decides when to checkpoint, because the commit marker must know what the database file has. A reader with an old snapshot
-//! prevents the reuse of the log. The log grows in that time, and the operator gets a warning.
+//! The writer decides when to checkpoint, because the commit marker must know which commits the database file contains. While a
+//! reader holds an old snapshot, SQLite cannot reuse the log. The log then grows, and the operator gets a warning.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The claimed names, in memory, for shards that cannot wait for the store.
 //!
-//! The set has every claimed name from the start of the store on, and a new claim before its commit. So no data committed after a claim
-//! reaches a session that has not shown the key. [`Claims::has`] never calls a claimed name free. It can call a free name claimed: while
-//! a claim is being committed that then fails, or if two names share a 64-bit fingerprint.
+//! The set has all claimed names from the start of the store, and a new claim before its commit. So no data committed after a claim
+//! reaches a session that has not shown the key. [`Claims::has`] never calls a claimed name free. It can call a free name claimed:
+//! while a claim is being committed that then fails, or if two names share a 64-bit fingerprint.
 
 use std::{hash::BuildHasher as _, path::Path};
 

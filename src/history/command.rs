@@ -139,7 +139,7 @@ fn export_into(data: &Path, file: &Path) -> Result<tools::Moved, StartFault> {
         Ok(moved)
     });
     if written.is_err() {
-        // The fault says what went wrong; the name of the leftover says what it is.
+        // An error here does not matter: `written` has the fault, and the name of the remaining file marks it as unfinished.
         let _ = fs::remove_file(&unfinished);
     }
     let moved = written?;

@@ -120,7 +120,7 @@ impl StartFault {
     }
 }
 
-/// Sorts errors of SQLite by who must act.
+/// Classifies an error of SQLite by who has to act on it.
 pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
     let damaged = || StoreFault::damaged(file, why.to_string());
     match why.sqlite_error_code() {
@@ -141,7 +141,7 @@ pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
     }
 }
 
-/// Sorts errors of the operating system by who must act.
+/// Classifies an error of the operating system by who has to act on it.
 pub(crate) fn io_fault(file: &Path, why: &io::Error) -> StoreFault {
     let file = file.to_owned();
     match why.kind() {

@@ -10,7 +10,8 @@ use crate::chat::{ClientId, UserId};
 pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
 
 impl Fingerprint {
-    /// The owner is the client, if it named itself, else the user. In a pair, both say whom the message is for: the other one.
+    /// The owner is the client if it has an id, else the user. The receiver of a direct message is not hashed: the sender and the
+    /// log of the pair determine it.
     pub(crate) fn of(client: Option<ClientId>, user: &UserId, key: &str) -> Self {
         let mut hash = Sha256::new();
         match client {

@@ -73,7 +73,7 @@ impl Faults {
         if let Some(fault) = now(&self.writer) {
             return Health::Failing(fault);
         }
-        // Faults that can pass come before damage, which stays.
+        // Temporary faults come before damage, which stays until the next start.
         now(&self.degraded)
             .or_else(|| now(&self.damage))
             .map_or(Health::Healthy, Health::Degraded)

@@ -31,7 +31,7 @@ pub(crate) struct MessageRow<S = String> {
     pub(crate) at: u64,
     /// The sender's name, as it is displayed.
     pub(crate) user: S,
-    /// What is stored of the sender's id, unless it is that of the name.
+    /// The sender's id as the store writes it; `None` if it follows from the name.
     pub(crate) sender: Option<S>,
     pub(crate) session: u32,
     pub(crate) kind: i64,
@@ -56,7 +56,7 @@ impl<S: AsRef<str>> NewEntry<S> {
     /// Appends the entry to a log: advances the log's row and returns the entry's row, which the caller writes.
     pub(crate) fn append_to(self, log: &mut LogRow, seq: Seq, at: u64) -> MessageRow<S> {
         let sender = self.sender.as_ref().map_or(0, |sender| sender.as_ref().len());
-        // What the entry counts for in retention: its text, its sender, and what the rest of a row takes.
+        // The bytes that retention counts: the name, the id, the text, and 48 for the rest of the row.
         let cost = (self.user.as_ref().len() + sender + self.text.as_ref().len() + 48) as u64;
         let row = MessageRow {
             seq,
@@ -245,7 +245,7 @@ enum InsertRows {
     Many,
 }
 
-/// `OR FAIL`, because the default makes SQLite remember how to undo the statement, and the caller rolls back the whole transaction
+/// `OR FAIL` saves SQLite from recording how to undo the statement. After an error the caller rolls back the whole transaction
 /// anyway.
 fn insert_messages(rows: InsertRows) -> &'static str {
     static MANY: LazyLock<String> = LazyLock::new(|| {
@@ -284,7 +284,7 @@ pub(crate) fn parse_kind(number: i64) -> Option<MessageKind> {
     }
 }
 
-/// Kinds from this number on are no messages. SQL queries repeat the number.
+/// Entries of this kind and above are not messages. SQL queries repeat the number.
 pub(crate) const OTHER_KINDS: i64 = 64;
 const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last, sender) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const MESSAGE_COLUMNS: usize = 14;

@@ -7,8 +7,8 @@
 //! Invariants:
 //! - Every accepted request has exactly one outcome. The outcomes of one log's messages come in the order of their numbers.
 //! - An acknowledged message is stored, as durably as the settings say. A message that failed never had a number.
-//! - Each message names its predecessor, `prev`. The epoch of a log changes if its newest messages are lost or may be, and if the store
-//!   is a copy whose original may go on; [`LogHead::go_on`] tells clients which interval is lost.
+//! - Each message names its predecessor, `prev`. A log begins a new epoch if its newest messages are lost or may be lost, or if the
+//!   store is a copy whose original may still run. [`LogHead::go_on`] tells clients which interval is lost.
 //!
 //! The store never blocks a caller: a full queue returns the request. It never answers from rows with a wrong checksum or a broken chain,
 //! and never opens with a loss that it hides from clients.

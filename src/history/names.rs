@@ -1,7 +1,7 @@
 //! Claimed names and their keys.
 //!
-//! The first key that is shown for a name claims it, and with it what belongs to the user of that name. Of a key only the SHA-256 hash is
-//! stored.
+//! The first key shown for a name claims the name, and with it everything that belongs to its user. The store has only the SHA-256
+//! hash of a key.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) fn has_key(db: &Connection, user: &UserId) -> rusqlite::Result<bool> 
         .exists([user.stored()])
 }
 
-/// Compares a key with the key of the name, or claims a free name. `claimed` is the number of claimed names.
+/// Compares a key with that of a claimed name, or claims a free name. `claimed` is the number of claimed names.
 pub(crate) fn claim(
     db: &Connection,
     file: &Path,

@@ -42,8 +42,8 @@ impl View<'_> {
         }
     }
 
-    /// Conversations of a user in which something waits, the newest first. `more`: there are more than may be listed. Those
-    /// that the user never reads come before the ones in which only the user wrote, so that neither hides what others write later.
+    /// Conversations of a user, the newest first; `more`: there are more than may be listed. Those with unread messages from other
+    /// users come first, because those with only the user's own messages above the read marker must not displace them.
     pub(crate) fn conversations(&self, user: &UserId, filter: &ConversationFilter) -> Result<Answer, StoreFault> {
         let mut list = List::default();
         let sources: &[&str] = match filter {
@@ -108,7 +108,7 @@ impl View<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// A conversation of which a device knows a position. One without a row is empty: all of it was lost, or it never was.
+    /// A conversation of which a device knows a position. If it has no row, it is empty: it was lost entirely, or never existed.
     fn known(&self, user: &UserId, peer: &UserId, list: &mut List) -> Result<(), StoreFault> {
         let log = LogId::Pair(UserPair::of(user.clone(), peer.clone()));
         match self.readable(LogRow::find(self.db, self.file, &log), &mut list.unreadable)? {

@@ -69,16 +69,15 @@ pub enum Answer {
         head: LogHead,
         /// Descending.
         messages: Vec<ChatMessage>,
-        /// Search on below this number: there may be more messages.
+        /// The search continues below this number; `None`: it has reached the oldest message.
         next: Option<Seq>,
     },
     ReadMarker {
         log: LogId,
-        /// Whose marker.
         user: UserId,
         /// The last message read.
         seq: Seq,
-        /// Messages of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+        /// Messages from other users above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
         unread: u64,
     },
     /// What a user needs to resume a log.
@@ -95,7 +94,7 @@ pub enum Answer {
         user: UserId,
         /// At most [`crate::limits::HISTORY_CONVERSATIONS`], direct ones first, the one with the newest message first.
         conversations: Vec<ConversationHead>,
-        /// Whether there are more. They are listed once these are read.
+        /// Whether there are more. A later query lists them, once the user has read some of these.
         more: bool,
         /// Conversations left out because their rows are damaged.
         unreadable: usize,
@@ -132,7 +131,7 @@ pub struct ConversationHead {
     pub log: LogId,
     pub head: LogHead,
     pub read: Seq,
-    /// Messages of others above the marker; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+    /// Messages from other users above the marker; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
     pub unread: u64,
 }
 

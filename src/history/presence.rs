@@ -1,8 +1,8 @@
 //! Checks that the store's paths still lead to the files that it has open.
 //!
-//! A process can still write to a file that was deleted or replaced, but the file vanishes when the process ends. Invariant: an
-//! acknowledged message is in a file that had its name after the commit. The writer checks after each commit, and before it, so that it
-//! does not store messages and then refuse them. A check is two calls of `stat`.
+//! A process can still write to a file that was deleted or replaced, but the file vanishes with the process. Invariant: after the
+//! commit of an acknowledged message, its file still had its path. The writer checks after each commit. It also checks before, so
+//! that it does not store messages which it then has to refuse. A check is two calls of `stat`.
 
 use std::{
     fs, io,

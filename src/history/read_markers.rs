@@ -33,7 +33,7 @@ pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserId, seq: Seq) ->
     Ok(changed > 0)
 }
 
-/// A user's read marker in a log, and the number of messages of others above it.
+/// A user's read marker in a log, and the number of messages from other users above it.
 pub(crate) fn marker_and_unread(
     db: &Connection,
     file: &Path,
@@ -44,7 +44,7 @@ pub(crate) fn marker_and_unread(
     Ok((read, unread(db, file, row, user, read)?))
 }
 
-/// The number of messages of others above a read marker.
+/// The number of messages from other users above a read marker.
 pub(crate) fn unread(db: &Connection, file: &Path, row: &LogRow, user: &UserId, read: Seq) -> Result<u64, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let low = read.saturating_add(1).max(row.first);

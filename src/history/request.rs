@@ -11,7 +11,7 @@ use crate::chat::{NewMessage, Seq, Since, UserId, UserName};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append<T> {
     pub log: LogId,
-    /// The text has at most [`crate::limits::TEXT_BYTES`]. With the same idempotency key, a repeated message is the same message. The key
+    /// The text has at most [`crate::limits::TEXT_BYTES`]. A second message with the same idempotency key is not stored. The key
     /// belongs to the sender's client, or to the user if the client has no id.
     pub message: Box<NewMessage>,
     /// Unix milliseconds. If the clock goes back, the times of a log stay constant.
@@ -43,17 +43,16 @@ pub enum Query {
     /// Moves the user's read marker forward to `seq`. Answered by `Answer::ReadMarker` once committed.
     AdvanceMarker {
         log: LogId,
-        /// Whose marker.
         user: UserId,
         /// The last message read.
         seq: Seq,
-        /// If it does not suffice, the marker stays where it is.
+        /// If it is insufficient, the marker does not move.
         credential: Credential,
     },
     /// The user's read marker, unchanged. Answered by `Answer::ReadMarker`.
     ReadMarker {
         log: LogId,
-        /// Whose marker.
+        /// The owner of the marker.
         user: UserId,
     },
     /// What a user needs to resume a log, in one snapshot: its head, the read marker, and the first missed messages. Answered by
@@ -67,13 +66,12 @@ pub enum Query {
         /// Most messages in the answer; it has none if one of them is damaged.
         limit: usize,
     },
-    /// The conversations in which something waits for a user. Answered by `Answer::Conversations`.
+    /// The conversations of a user that pass a filter. Answered by `Answer::Conversations`.
     Conversations { user: UserId, filter: ConversationFilter },
     /// A page of offline messages for a device of a user. Answered by `Answer::Direct`.
     Direct {
         /// The owner of the inbox.
         user: UserId,
-        /// By what right the device reads.
         credential: Credential,
         peer: UserId,
         /// The device has every message up to here.
@@ -84,7 +82,6 @@ pub enum Query {
     Changed {
         /// The owner of the inbox.
         user: UserId,
-        /// By what right the device reads.
         credential: Credential,
         /// Stored time of a message, Unix milliseconds.
         since: u64,
@@ -119,19 +116,19 @@ pub enum ConversationFilter {
     /// The inbox, with direct conversations only. First those with `known` peers, even if nothing is unread or stored. Then those with
     /// unread messages. Then those in which only the user's own messages are above the read marker.
     Inbox {
-        /// If it does not suffice, the inbox is empty.
+        /// If it is insufficient, the inbox is empty.
         credential: Credential,
         /// Peers of which a device knows a position.
         known: Vec<UserId>,
     },
 }
 
-/// By what right a session reads the inbox of a user.
+/// What a session has shown to act for a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
-    /// It has shown the key of its name.
+    /// The key of the user's name.
     Key,
-    /// It only says its name, which counts until somebody claims it.
+    /// Only the name, which suffices until somebody claims it.
     Name,
 }
 

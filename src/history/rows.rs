@@ -37,15 +37,15 @@ pub(crate) struct LogRow {
     pub(crate) head: Seq,
     /// Retention deleted everything below it. `head + 1` if nothing is stored.
     pub(crate) first: Seq,
-    /// Total bytes of all messages below `first`.
+    /// Total bytes of all entries below `first`.
     pub(crate) base: u64,
-    /// Total bytes of all messages up to `head`, deleted ones included.
+    /// Total bytes of all entries up to `head`, deleted ones included.
     pub(crate) sum: u64,
-    /// The time of the newest message.
+    /// The time of the newest entry.
     pub(crate) at: u64,
     /// The number of messages up to `head`, deleted ones included.
     pub(crate) ordinal: u64,
-    /// The newest message: `head`, unless the newest entries are no messages.
+    /// The newest message: `head`, unless the newest entries are not messages.
     pub(crate) last: Seq,
 }
 

@@ -95,7 +95,8 @@ CREATE TABLE lost (
 CREATE INDEX lost_by_log ON lost (log);
 ";
 
-/// Finds the direct messages of a client under every name of its user. The index has only clients' keys, so others cost nothing.
+/// This index finds the direct messages of a client under every name of its user. It has only the keys of clients, so other
+/// messages cost nothing.
 const VERSION_2: &str = "
 CREATE INDEX idem_of_clients ON idem (user, key) WHERE user >= ' direct ' AND user < ' direct!';
 ";
@@ -122,16 +123,16 @@ CREATE TABLE key_block (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// A log may contain entries that are no messages, so the newest message is not always the newest entry.
+/// A log may contain entries that are not messages, so the newest message is not always the newest entry.
 const VERSION_5: &str = "
 ALTER TABLE log ADD COLUMN last INTEGER;
 ALTER TABLE message ADD COLUMN last INTEGER;
 ";
 
-/// A message has its sender's id where it is not that of the sender's name.
+/// A message has its sender's id, unless the id follows from the name.
 const VERSION_6: &str = "ALTER TABLE message ADD COLUMN sender TEXT;";
 
-/// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.
+/// Creates a database without rows atomically: a crash leaves either the whole file or none.
 pub(crate) fn create(file: &Path) -> Result<(), StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
     let io = |why: std::io::Error| StartFault::Store(io_fault(file, &why));

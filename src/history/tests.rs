@@ -1,4 +1,4 @@
-//! A log's chain includes entries that are no messages, and no reader of messages returns them.
+//! A log's chain includes entries that are not messages; no query for messages returns them.
 
 use std::{
     path::Path,
@@ -86,7 +86,7 @@ impl Caller {
         head
     }
 
-    /// Moves ann's read marker; where it stands then, and how much is unread.
+    /// Moves ann's read marker. Returns where it is then, and the number of unread messages.
     fn mark(&self, log: &LogId, seq: Seq) -> (Seq, u64) {
         let (log, user, credential) = (log.clone(), user("ann"), Credential::Name);
         let ask = Query::AdvanceMarker {
@@ -102,7 +102,7 @@ impl Caller {
         (seq, unread)
     }
 
-    /// Everything that somebody can ask of a log.
+    /// The answer to every query about a log.
     fn answers(&self, log: &LogId) -> Vec<Answer> {
         let (log, ann) = (|| log.clone(), || user("ann"));
         let head = self.head(&log());
@@ -171,7 +171,7 @@ impl Caller {
         });
         let mut answers: Vec<_> = asks.into_iter().map(|ask| self.answer(ask)).collect();
         for answer in &mut answers {
-            // Whether `before` counts another entry's number does not matter to a reader of messages.
+            // `before` may be the number of an entry that is not a message: readers of messages cannot tell.
             if let Answer::Changed { conversations, .. } = answer {
                 for changed in conversations {
                     changed.before -= u64::from(changed.before > 0 && changed.before % 4 == 0);
@@ -198,7 +198,7 @@ fn open(dir: &Path) -> (Connection, PathBuf) {
     (Connection::open(&file).unwrap(), file)
 }
 
-/// Inserts an entry that is no message at every skipped number, and two more after the last message.
+/// Inserts an entry that is not a message at every skipped number, and two more after the last message.
 fn fill_holes(dir: &Path, log: &LogId) {
     let (db, file) = open(dir);
     let before = LogRow::find(&db, &file, log).unwrap().unwrap();
@@ -281,7 +281,8 @@ fn readers_of_messages_pass_over_other_entries() {
     }
     for log in &logs() {
         let head = caller.head(log);
-        // A marker does not go beyond the last message, a key of a message is known, and a new message follows the one before it.
+        // A marker stops at the last message, the key of a stored message is known, and a new message names the last one as its
+        // predecessor.
         assert_eq!(caller.mark(log, 1_000), (head.seq, 0));
         let again = caller.say(log, "ann", 20);
         assert!(

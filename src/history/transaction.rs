@@ -30,7 +30,7 @@ use crate::{
 /// A new row of table `message`, and the id of its log.
 type NewRow<'m> = (u32, MessageRow<&'m str>);
 
-/// What numbering adds to an entry. On one machine this program numbers entries; in a cluster the shared log does.
+/// What numbering adds to an entry. Numbering is separate from applying, so entries may also be numbered elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbered {
     pub(crate) seq: Seq,

@@ -3,7 +3,8 @@
 //! It takes the waiting requests, up to a bound, commits them in one transaction and then delivers the outcomes. Every request has
 //! exactly one outcome, in the order of the numbers of its log, and none before the commit is as durable as the settings say.
 //!
-//! It never waits for more messages. Those that arrive while it fills a transaction join it, so batches grow with the load.
+//! It does not delay a commit to collect messages, except for spins of a few microseconds. Messages that arrive while it fills a
+//! transaction join it, so batches grow with the load.
 
 use std::{
     collections::HashMap,
@@ -392,8 +393,8 @@ fn take_waiting<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
     batch.len() > before
 }
 
-/// Adds requests that are arriving right now, as after the outcomes of a commit: leaving them for the next transaction would cost a
-/// second sync.
+/// Adds requests that are arriving right now, which is common just after the outcomes of a commit. In the next transaction they
+/// would cost a second sync.
 fn take_arriving<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant) -> bool {
     if take_waiting(shared, batch) {
         return true;

@@ -20,7 +20,7 @@ pub(crate) enum State {
     /// It did not stop in order, or still runs.
     Running,
     Stopped,
-    /// It is a backup. The original goes on, so this store must not use the same epochs.
+    /// It is a backup. The original may still run, so this store must not use the same epochs.
     Copy,
 }
 

@@ -26,8 +26,8 @@ pub(crate) enum LastRun {
         announced: Option<(u64, BTreeMap<u32, u64>)>,
         /// The number of unreadable and missing entries.
         unreadable: u64,
-        /// Up to this many commits after `commit` may have finished: the entries after the last readable one are damaged, and the note
-        /// does not say.
+        /// Up to this many commits after `commit` may have finished: the entries after the last readable one are damaged, and the
+        /// note does not say how many finished.
         hidden: u64,
     },
 }

@@ -21,7 +21,7 @@ fn remember(marker: &mut CommitMarker, commit: u64, heads: &[(u32, u64)]) {
     marker.confirm(commit).unwrap();
 }
 
-/// The last commit and the heads that recovery believes beside a database with this many commits.
+/// The last commit and the heads that recovery trusts if the database has this many commits.
 fn believed(path: &Path, commits: u64) -> (u64, Vec<(u32, u64)>) {
     match LastRun::read(path).unwrap().resolve_announced(commits) {
         LastRun::Read { commit, heads, .. } => (commit, heads.iter().map(|(log, (_, head))| (*log, *head)).collect()),

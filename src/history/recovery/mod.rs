@@ -41,7 +41,7 @@ pub(crate) struct Opened {
     pub(crate) store: u64,
     pub(crate) commits: u64,
     pub(crate) recovered: Vec<Recovered>,
-    /// Why these files are, or may be, a copy of a store that goes on elsewhere.
+    /// Why these files are, or may be, a copy of a store that still runs elsewhere.
     pub(crate) copied: Option<String>,
     /// Locked as long as the store is open.
     pub(crate) lock: FileLock,

@@ -1,4 +1,4 @@
-//! The search index: a separate database, which its own thread fills behind the writer.
+//! The search index: a separate database, which a thread of its own fills after the writer's commits.
 //!
 //! The index can always be rebuilt from the store. Therefore it is not synced and takes no lock that the writer needs, and nothing waits
 //! for it. The indexer discards an index that is damaged or belongs to another store. Search scans the messages that are not indexed yet.

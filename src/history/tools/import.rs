@@ -35,8 +35,8 @@ use crate::{
 
 /// Imports an export, or the directory of another store. An error leaves the directory empty. Refuses while a server runs there.
 ///
-/// Conversations begin a new epoch, because the original store may have gone on. [`Epochs::Keep`] is for a source that never goes on,
-/// such as a snapshot of a log that is numbered elsewhere.
+/// Conversations begin a new epoch, because the original store may have accepted more messages. [`Epochs::Keep`] is for a source
+/// that never accepts any again, such as a snapshot of a log that is numbered elsewhere.
 pub fn import(dir: &Path, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
     let lock = lock_fresh(&files)?;
@@ -90,14 +90,14 @@ struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    /// Reads an export. The last line must be there.
+    /// Reads an export, and refuses one without its last line, which is incomplete.
     fn read(&mut self, from: &Path) -> Result<(), StartFault> {
         let io = |why| StartFault::Io {
             file: from.to_owned(),
             why,
         };
         let (mut end, mut lines) = (None, 0);
-        // Lines of bytes, so that an error in one with a cut character can name its number.
+        // Splits bytes, not text, so that the error for a truncated character can name its line.
         for (line, number) in io::BufReader::new(fs::File::open(from).map_err(io)?)
             .split(b'\n')
             .zip(1_u64..)

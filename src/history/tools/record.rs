@@ -27,7 +27,7 @@ pub enum Record {
         kind: i64,
         text: String,
     },
-    /// An entry that is no message.
+    /// An entry that is not a message.
     Entry {
         /// As in `Message`.
         log: Vec<String>,

@@ -27,7 +27,7 @@ pub(super) enum Visited {
     Damage(String),
 }
 
-/// Walks over everything in a store, and continues after damage if it can. `take` may block.
+/// Passes everything in a store to `take`, which may block.
 pub(super) fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited)) -> Result<(), StoreFault> {
     let file = files.database.as_path();
     let failed = |why: rusqlite::Error| fault(file, &why);
@@ -46,7 +46,7 @@ pub(super) fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited
                 continue;
             }
         };
-        // The walk ends at the present head of the log.
+        // The walk ends at the head that the log had at the beginning.
         let row = LogRow {
             head: row.head.min(head.cast_unsigned()),
             ..row

@@ -27,7 +27,8 @@ fn entry(room: &str, text: &str, key: Option<&str>, at: u64) -> Append<()> {
     }
 }
 
-/// Entries of two logs that another system numbered, with times that sometimes go back. KeyCache repeat inside and outside their window.
+/// Entries of two logs that another system numbered, with times that sometimes go back. Keys repeat inside and outside their
+/// window.
 fn entries() -> Vec<(Append<()>, Numbered)> {
     let texts = ["one", "two", "one", "three", "one", "one", "four", "one", "two"];
     let keys = [
