@@ -1,6 +1,6 @@
 //! Plaza: a chat server for very large rooms.
 //!
-//! A module knows those above it in this list and none below; `tests/architecture` checks that.
+//! A module may import only those above it in this list; `tests/architecture` checks that.
 //!
 //! - [`limits`]: every bound, with its reason
 //! - [`output`]: output of commands

@@ -1,7 +1,7 @@
-//! Watches descriptors that tokio does not own on its runtime: the only file with `unsafe` in it.
+//! Watches descriptors on tokio's runtime that tokio does not own. The only file with `unsafe`.
 //!
-//! tokio's listener registers every accepted socket with the acceptor's own poll, and its types for sockets know no set of
-//! sockets. [`AsyncFd`] takes both; its safety condition is met here.
+//! tokio's own listener would register every accepted socket with the acceptor's runtime, although a shard serves it, and tokio has no
+//! type for an epoll set. [`AsyncFd`] can watch a bare listener and a set; this module meets its safety condition.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ impl Owner for OwnedFd {}
 /// Watches a non-blocking socket, or a set of sockets, on this thread's runtime.
 ///
 /// # Errors
-/// When the runtime's poll cannot take one more.
+/// If the runtime cannot watch another descriptor.
 #[allow(unsafe_code)]
 pub(crate) fn watch<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: `register` asks that the descriptor stays open and the same until the value is dropped. The only types that can

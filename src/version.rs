@@ -1,6 +1,6 @@
 //! The version of this build.
 
-/// As `plaza --version` shows it behind the program's name.
+/// The text that `plaza --version` shows after the program's name.
 pub(crate) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",

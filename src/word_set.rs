@@ -2,7 +2,7 @@
 
 /// A closed set of words.
 pub trait Word: Copy + 'static {
-    /// Every one, in the order of `index`.
+    /// All words, in the order of `index`.
     const WORDS: &'static [Self];
 
     fn name(self) -> &'static str;

@@ -77,7 +77,7 @@ impl Client {
     /// Sends a request and waits for its reply; a refusal is [`Error::Refused`].
     pub async fn request(&self, request: Request) -> Result<Event, Error> {
         let (waiter, reply) = oneshot::channel();
-        // Relaxed: only has to give each number once.
+        // Relaxed: the numbers only have to be unique.
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         match self.shared.waiting().as_mut() {
             Some(waiting) => waiting.insert(id, waiter),
@@ -103,7 +103,7 @@ impl Client {
 
     /// Sends a request with an id and does not wait. Its reply, or an error, is a push that [`Client::next_message`] returns with this id.
     pub async fn send_without_waiting(&self, request: Request) -> Result<u64, Error> {
-        // Relaxed: only has to give each number once.
+        // Relaxed: the numbers only have to be unique.
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         self.send(id, request).await.map(|()| id)
     }
@@ -144,7 +144,7 @@ impl Client {
     pub async fn exit(mut self) -> Result<proto::Goodbye, Error> {
         self.send_without_waiting(Request::Exit(proto::Exit {})).await?;
         let ended = async {
-            // The reading task may wait for room in the buffer, with the goodbye still unread.
+            // The reading task may wait for room in the buffer before it reads the goodbye.
             while self.events.get_mut().recv().await.is_some() {}
             self.socket.ended().await;
         };
@@ -313,7 +313,7 @@ impl Client {
         }
     }
 
-    /// Sends that the user is typing in a room; has no reply.
+    /// Tells a room that the user is typing. There is no reply.
     pub async fn typing(&self, room: &str) -> Result<(), Error> {
         self.send_unacknowledged(Request::Typing(proto::Typing {
             room: room.to_owned(),
@@ -365,7 +365,7 @@ impl Shared {
     }
 }
 
-/// Removes a request from the waiting ones when its future ends or is dropped.
+/// Removes a request from `waiting` when its future ends or is dropped.
 struct Forget<'a> {
     shared: &'a Shared,
     id: u64,
@@ -406,7 +406,7 @@ impl Sink for Dispatch {
             Some(event) => match self.waiter(id) {
                 Some(waiter) => match waiter.send(event) {
                     Ok(()) => return Ok(()),
-                    // Its future was dropped in this moment.
+                    // The future of the request was dropped after the look-up.
                     Err(event) => Some(event),
                 },
                 None => Some(event),

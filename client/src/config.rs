@@ -32,9 +32,9 @@ pub struct Config {
     pub headers: Vec<(String, String)>,
     /// Timeout of connecting and of each request.
     pub timeout: Duration,
-    /// Number of waiting pushes above which the client stops reading.
+    /// The client stops reading while this many pushes wait.
     pub buffered_events: usize,
-    /// Longest message of the server, in bytes.
+    /// The longest message that the client accepts, in bytes.
     pub message_bytes: usize,
 }
 

@@ -20,9 +20,9 @@ pub enum Error {
     },
     /// The server refused the request.
     Refused(Refused),
-    /// No reply came in time. The server may have carried out the request; a message with a key can safely be sent again.
+    /// No reply came in time. The server may have carried out the request; a message with an idempotency key can safely be sent again.
     Timeout {
-        /// What did not come.
+        /// What did not come in time, such as a reply.
         waited_for: &'static str,
         /// The timeout.
         waited: Duration,
@@ -59,7 +59,7 @@ pub enum Closing {
         /// The reason, or nothing.
         reason: String,
     },
-    /// This side closed or aborted it.
+    /// The client closed or aborted it.
     Here,
     /// It broke, or its data was unreadable; the text says what was seen.
     Broken(String),

@@ -27,7 +27,7 @@ pub struct RawConfig {
     pub answer_pings: bool,
     /// Timeout of connecting.
     pub timeout: Duration,
-    /// Number of waiting messages above which the socket stops reading.
+    /// The socket stops reading while this many messages wait.
     pub buffered_messages: usize,
 }
 

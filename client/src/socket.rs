@@ -1,7 +1,7 @@
 //! A WebSocket over TCP: hyper makes the handshake, then one task reads and one writes.
 //!
-//! Callers never await a read or a write, only channels: dropping `read_frame` of fastwebsockets half way loses the head of a frame, and
-//! dropping a write half way tears one.
+//! Callers await only channels, never a read or a write: dropping `read_frame` of fastwebsockets halfway loses the head of a frame, and
+//! dropping a write halfway leaves a partial frame.
 
 use std::{
     future::Future,
@@ -72,7 +72,7 @@ pub(crate) trait Sink: Send + 'static {
     /// Takes one message; an error ends the connection.
     fn take(&mut self, received: Received) -> impl Future<Output = Result<(), Closing>> + Send;
 
-    /// The connection has ended; the last call.
+    /// The connection has ended. This is the last call.
     fn end(&mut self, closing: Closing);
 }
 
@@ -176,7 +176,7 @@ impl Drop for Socket {
 
 async fn read_all(mut read: FragmentCollectorRead<Early>, outgoing: mpsc::Sender<Outgoing>, mut sink: impl Sink) {
     let closing = loop {
-        // Echoes a close frame. If the queue is full, a close would not get out either.
+        // Echoes a close frame. If the queue is full the echo is lost: it could not be written anyway.
         let mut oblige = |frame: Frame<'_>| {
             let _ = outgoing.try_send((frame.opcode, frame.payload.to_vec()));
             std::future::ready(Ok::<(), WebSocketError>(()))

@@ -1,4 +1,4 @@
-//! Encodes and decodes messages in both encodings of the protocol. Never: does I/O.
+//! Encodes and decodes messages in both encodings of the protocol. Does no I/O.
 
 use std::fmt;
 

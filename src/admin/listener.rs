@@ -51,7 +51,7 @@ impl<H: Handler> AdminListener<H> {
         }
     }
 
-    /// Limits the connections at once. Further ones evict silent ones, or wait in the backlog.
+    /// Limits the concurrent connections. Further ones evict silent ones, or wait in the backlog.
     #[must_use]
     pub(crate) fn connections(mut self, most: usize) -> Self {
         self.connections = most;
@@ -127,7 +127,7 @@ async fn serve<H: Handler>(
     let accepting = async {
         loop {
             match listener.accept().await {
-                // One connection more than there are slots is open: a silent one is evicted only once another has arrived.
+                // A silent connection is evicted only when another one arrives, so one more than there are slots may be open.
                 Ok((stream, _)) => {
                     let Some(slot) = slots.take().await else { return };
                     tokio::spawn(connection(stream, admin.clone(), slot));

@@ -43,7 +43,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// Waits for a free slot, and evicts a silent connection if necessary. Never `None`: nothing closes the semaphore.
+    /// Waits for a free slot, and evicts a silent connection if necessary. Never returns `None`, because nothing closes the semaphore.
     pub(super) async fn take(&mut self) -> Option<Arc<Slot>> {
         let permit = loop {
             let (since, silent) = self.silent();
@@ -77,8 +77,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// The oldest slot that is not busy, and since when it has been taken (now, if all are busy). The reference is weak, because a strong
-    /// one would keep the slot taken while the caller waits.
+    /// The oldest slot that is not busy, and the time at which it was taken (now, if all are busy). The reference is weak, because a
+    /// strong one would keep the slot taken while the caller waits.
     fn silent(&mut self) -> (Instant, Weak<Slot>) {
         self.taken.retain(|slot| slot.strong_count() > 0);
         let mut slots = self.taken.iter().filter_map(Weak::upgrade);
@@ -101,7 +101,7 @@ async fn evict(slot: &Weak<Slot>) {
 impl Slot {
     /// Runs `work` during which the connection cannot be evicted.
     pub(super) async fn while_busy<F: Future>(&self, work: F) -> F::Output {
-        // Relaxed: one thread.
+        // Relaxed: the listener has one thread.
         self.busy.store(true, Ordering::Relaxed);
         let done = work.await;
         self.busy.store(false, Ordering::Relaxed);

@@ -26,7 +26,7 @@ pub enum Source {
     Flag(String),
 }
 
-/// One mistake: where it is, what was seen, and what to do.
+/// One mistake: its place, what was seen, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     pub source: Source,

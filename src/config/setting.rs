@@ -9,13 +9,13 @@ pub struct Setting {
     pub name: &'static str,
     /// Its effect and the reason for its default, line by line.
     pub doc: &'static [&'static str],
-    /// The default, as in a variable.
+    /// The default, in the syntax of a variable.
     pub default: &'static str,
     /// The least and the greatest value; they hold for each part of a list.
     pub bounds: Option<(&'static str, &'static str)>,
     /// Whether it is a list or a table: a repeated flag then adds an entry instead of replacing the value.
     pub parts: bool,
-    /// Its own flag. `--set` works for every setting.
+    /// The flag for this setting alone; `--set` works for every setting.
     pub flag: Option<Flag>,
     /// When a change takes effect.
     pub change: Change,

@@ -7,7 +7,7 @@ use super::{
     table::{Config, GROUPS, SETTINGS},
 };
 
-/// The settings in force as TOML that can be used as a file, each with its source in a comment.
+/// The settings in force as a valid TOML file, each with its source in a comment.
 pub fn in_force(loaded: &Loaded) -> String {
     let mut text = String::new();
     let mut group = "";

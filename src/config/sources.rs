@@ -206,7 +206,7 @@ fn nearest(text: &str, candidates: impl Iterator<Item = String>) -> Option<Strin
     (least <= 2.max(text.len() / 5)).then_some(candidate)
 }
 
-/// Variables that are no settings: the one that names the file, the commit from the build, and those that Kubernetes gives to each
+/// Variables that are no settings: the one that names the file, those that the build sets, and those that Kubernetes sets in each
 /// container beside a service called `plaza`.
 fn not_ours(name: &str) -> bool {
     name == CONFIG_VARIABLE
@@ -219,5 +219,5 @@ fn not_ours(name: &str) -> bool {
 /// The variable that names the file.
 pub const CONFIG_VARIABLE: &str = "PLAZA_CONFIG";
 const PREFIX: &str = "PLAZA_";
-/// Compared characters of a key: longer ones get no suggestion.
+/// Most characters of a key that are compared for a suggestion.
 const MISSPELT_CHARS: usize = 128;

@@ -26,7 +26,7 @@ pub struct Listen {
 pub enum ProxyProtocol {
     /// The peer of the socket is the client.
     Absent,
-    /// A connection without its header is refused. Only trusted proxies may connect.
+    /// The server refuses a connection without the header, and any peer that is not a trusted proxy.
     Required,
 }
 

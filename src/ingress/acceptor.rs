@@ -30,7 +30,7 @@ pub(crate) struct Acceptor {
 }
 
 pub(crate) trait Receive: Clone + Send + 'static {
-    /// Takes a socket, or returns it if there is no room.
+    /// Takes a socket, or returns it if all queues are full.
     fn place(&self, arrived: Arrived) -> Result<(), Arrived>;
 
     /// The number of open sockets.
@@ -50,7 +50,7 @@ impl Receive for Arc<Shards> {
 /// Listens on an address.
 ///
 /// # Errors
-/// As the system says: in use, not allowed, not an address of this machine.
+/// The address is in use, is not allowed, or does not belong to this machine.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the previous process.
@@ -66,9 +66,10 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Acceptor {
+    /// Accepts on a separate thread until the acceptor is stopped or dropped.
     ///
     /// # Errors
-    /// When the thread or its runtime cannot be made.
+    /// If the thread or its runtime cannot be created.
     pub(crate) fn start(
         listeners: Vec<TcpListener>,
         shards: impl Receive,

@@ -1,6 +1,6 @@
 //! `/user/list` and `/user/groupslist` of document 003: the users of a group, and the list of groups.
 //!
-//! The reference's ids are JSON numbers. In Plaza a name may be any text, so an id is a number if JavaScript can represent it, and
+//! The original's ids are JSON numbers. In Plaza a name may be any text, so an id is a number if JavaScript can represent it, and
 //! otherwise a string. The HTTP status is always 200; the code in the body is the result.
 
 use std::{collections::BTreeSet, fmt::Write as _};

@@ -78,7 +78,7 @@ pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, 
                 .map_or(seen, |end| end + 1);
             begin + line.clamp(1, LINE_BYTES - begin)
         } else {
-            // The least that is missing belongs to the header.
+            // A header has at least this many bytes, so reading them takes none of the client's own.
             wanted
         };
         header.resize(wanted, 0);
@@ -97,7 +97,7 @@ fn line(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
         if bytes.len() >= LINE_BYTES {
             return Err(ProxyFault::Long);
         }
-        // The shortest line first, then byte by byte, since its end is unknown.
+        // Beyond the shortest line, only the next byte certainly belongs to it.
         return Ok(Parsed::Partial(SHORTEST_LINE.max(bytes.len() + 1)));
     };
     let text = bytes
@@ -152,7 +152,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, ProxyFault> {
         0x21 => false,
         _ => return Err(ProxyFault::BadBinary),
     };
-    // Family in the upper half, transport in the lower; those of a TCP proxy.
+    // The upper half is the address family, the lower one the transport: unspecified, or a stream over IPv4, IPv6 or a local socket.
     let least = match family {
         0x00 => 0,
         0x11 => 12,

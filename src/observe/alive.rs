@@ -23,7 +23,7 @@ pub struct Watch {
 pub enum Need {
     /// The server cannot work without it, and ends.
     Vital,
-    /// The server keeps running without it, but lacks this.
+    /// The server keeps running without it; the text says what is missing then.
     Useful(&'static str),
 }
 

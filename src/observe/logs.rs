@@ -57,7 +57,7 @@ impl Logs {
         Ok(logs)
     }
 
-    /// As `install`, but not for the whole process, and with another standard error.
+    /// Like `install`, but does not make it the log of the process, and writes to `stderr` instead of standard error.
     pub fn build(
         settings: &LogSettings,
         stderr: impl Write + Send + 'static,

@@ -128,13 +128,13 @@ impl MessageLogThread {
         self.watch.clone()
     }
 
-    /// Waits until everything recorded before is in the file, at most this long. Returns whether it is.
+    /// Waits at most this long until everything recorded before is in the file. Returns whether it is.
     pub fn flush(&self, within: Duration) -> bool {
         let (done, is_done) = bounded(1);
         self.requests.send_timeout(Request::Flush(done), within).is_ok() && is_done.recv_timeout(within).is_ok()
     }
 
-    /// Writes everything recorded and ends the thread. Returns whether it did so in this time. Later messages are dropped and counted.
+    /// Writes everything recorded, and ends the thread. Returns whether that finished in time. Later messages are dropped and counted.
     pub fn finish(self, within: Duration) -> bool {
         match self.requests.send_timeout(Request::Finish, within) {
             Ok(()) => self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected),
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use crate::chat::{SessionTag, UserId, UserName};
 
-    /// Longer than a working machine ever takes.
+    /// No working machine takes longer.
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[derive(Clone, Default)]

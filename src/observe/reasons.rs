@@ -11,7 +11,7 @@ word_sets! {
         Vanished = "vanished",
         /// The user left: exit, logout.
         Exit = "exit",
-        /// For `chat.dead_after` the client sent nothing, and a full socket accepted no bytes.
+        /// The client sent nothing for `chat.dead_after`, and its socket was not full or accepted no bytes.
         Dead = "dead",
         /// The user was silent for longer than the idle settings allow.
         Idle = "idle",

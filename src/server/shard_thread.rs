@@ -1,6 +1,6 @@
 //! The thread of one shard.
 //!
-//! If a shard ends by itself, its rooms and connections are lost, and requests to it would wait for ever. [`ShardThread::failure`] then
+//! If a shard ends by itself, its rooms and connections are lost, and requests to it would wait forever. [`ShardThread::failure`] then
 //! returns the reason, and the server ends, so that the process supervisor restarts it.
 
 use std::{io, thread};
@@ -40,7 +40,7 @@ impl ShardThread {
         })
     }
 
-    /// Why the shard ended by itself, if it has.
+    /// The reason if the shard has ended by itself. Returns it once.
     pub(super) fn failure(&mut self) -> Option<String> {
         let number = self.number;
         match self.thread.take_if(|thread| thread.is_finished())?.join() {

@@ -35,6 +35,7 @@ use crate::{
 };
 
 impl Server {
+    /// Returns once clients can connect.
     ///
     /// # Errors
     /// One sentence for the operator: what failed, and what to do.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Server {
-    /// Waits until a vital part has ended, and returns which and why. The server is useless then; drop it.
+    /// Waits until a vital part has ended, and returns a sentence with its name and the reason. Drop the server then.
     pub async fn failed(&mut self) -> String {
         let mut look = tokio::time::interval(limits::WATCH_PACE);
         loop {
@@ -75,7 +75,7 @@ pub(super) fn report_store(readiness: &Readiness, history: &History<Ticket>) {
     });
 }
 
-/// Sentences about the parts that have ended.
+/// One sentence for each part that has ended; `None` if all run.
 fn ended(watches: &[Watch]) -> Option<String> {
     let ended = watches.iter().filter(|watch| watch.has_ended());
     let sentences: Vec<String> = ended.map(Watch::sentence).collect();

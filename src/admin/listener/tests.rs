@@ -229,17 +229,17 @@ fn connections_that_say_nothing_do_not_keep_a_probe_waiting() {
         .iter_mut()
         .zip(["", "GET", "PUT /api/x HTTP/1.1\r\n"].into_iter().cycle())
     {
-        // Those at the front may have been closed by now.
+        // The server may have closed the first ones already.
         let _ = stream.write_all(part.as_bytes());
     }
     let asked = Instant::now();
     assert_eq!(bench.get("/livez").0, 200);
-    // Half of the time after which a head that is not complete ends its connection.
+    // Well before the timeout for incomplete heads, so the probe did not wait for it.
     assert!(asked.elapsed() < limits::HANDSHAKE_TIME / 2, "{:?}", asked.elapsed());
     drop(silent);
 }
 
-/// Answers when it is let.
+/// Answers once the test allows it.
 struct Slow(watch::Receiver<bool>, Mutex<mpsc::Sender<()>>);
 
 impl Handler for Slow {
@@ -289,7 +289,7 @@ fn more_requests_than_allowed_wait_until_one_is_answered() {
 fn a_client_that_has_closed_its_side_is_answered() {
     let bench = Bench::start();
     bench.readiness.enter(ServerPhase::Ready);
-    // Not every round has the end come together with the request.
+    // Only in some rounds does the end of the stream arrive together with the request.
     for _ in 0..20 {
         let mut stream = bench.connect();
         stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

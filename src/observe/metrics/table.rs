@@ -196,7 +196,7 @@ fn times() -> Histogram {
     Histogram::new(exponential_buckets(1e-4, 4.0, 10))
 }
 
-/// From one small frame to the largest ring of the default.
+/// From 64 bytes, one small frame, to 1 MiB, the default of `flush.ring_bytes`.
 pub(super) fn sizes() -> Histogram {
     Histogram::new(exponential_buckets(64.0, 4.0, 8))
 }

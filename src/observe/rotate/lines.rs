@@ -45,8 +45,7 @@ impl Open {
         self.is_current(now, rotation) && rotation.bytes.is_none_or(|most| self.bytes <= most)
     }
 
-    /// Whether its period has not ended. If the clock goes back, the file stays current, because otherwise every line would begin a new
-    /// file.
+    /// Whether its period has not ended. If the wall clock moves back, the file stays current; otherwise every line would begin a new file.
     fn is_current(&self, now: u64, rotation: &Rotation) -> bool {
         rotation.period(now) <= rotation.period(self.begun)
     }

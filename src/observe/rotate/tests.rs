@@ -169,7 +169,7 @@ fn files_go_when_their_last_line_is_too_old() {
         log.write_all(line.as_bytes()).unwrap();
         bench.pass(60);
     }
-    // At minute 4, the file of minute 1 may hold a line of minute 2 less a moment, 120 s ago.
+    // The file that began at minute 1 may have lines up to minute 2. At minute 4 these are at most 120 s old, so it stays.
     assert_eq!(bench.contents(), ["1\n", "2\n", "3\n", "4\n"]);
     bench.pass(3600);
     log.write_all(b"5\n").unwrap();
@@ -268,7 +268,7 @@ fn a_clock_that_jumps_forward_begins_a_file_and_deletes_none_that_is_not_old() {
     bench.now.fetch_sub(day, Ordering::Relaxed);
     log.write_all(b"today\n").unwrap();
     assert_eq!(bench.contents(), ["a\n", "b\n", "c\n", "tomorrow\ntoday\n"]);
-    // The clock was wrong and is now right. Files are deleted when as much time has passed.
+    // The wall clock was wrong and is now right. Files are deleted once as much time has passed.
     bench.now.fetch_add(day, Ordering::Relaxed);
     bench.pass(24 * 3_600);
     log.write_all(b"later\n").unwrap();
@@ -326,7 +326,7 @@ fn a_directory_that_goes_and_comes_back_costs_lines_and_errors_but_not_the_log()
 
 #[test]
 fn a_full_disk_tears_no_line() {
-    // /dev/full takes nothing, and cannot be cut either.
+    // /dev/full accepts no bytes, and cannot be truncated either.
     let mut open = Open {
         file: OpenOptions::new().append(true).open("/dev/full").unwrap(),
         path: "/dev/full".into(),
