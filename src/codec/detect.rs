@@ -2,8 +2,8 @@
 //!
 //! The path `/ws/<dialect>` or a pinned listener decides without this module. Otherwise [`from_handshake`] decides if the handshake
 //! is clear. If it names a user in a way that three formats share, the client is a member at once and its events wait. If it names
-//! no user, the server does not greet it yet. In both cases [`from_first_message`] decides. For a silent client the server guesses
-//! the dialect of [`Recent`] clients with the same kind of handshake.
+//! no user, the server does not greet it yet. In both cases [`from_first_message`] decides. For a silent client with a name the
+//! server guesses the dialect of [`Recent`] clients with the same kind of handshake.
 //!
 //! This module is pure: the caller holds the timers and the waiting events, and passes the first message on to the codec as well.
 //! [`Why`] lists every way to determine a dialect, including those outside this module, for one metric.
