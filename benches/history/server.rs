@@ -66,7 +66,7 @@ impl Hall {
 pub(crate) fn fan_out(base: &Path) {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (mut with, mut without) = (Hall::open(&stored(dir.path())), Hall::open(&support::config()));
-    println!("\n| a talk to the last of {MEMBERS} members, over sockets | median ms | p99 ms |\n|---|---|---|");
+    println!("\n| a message to the last of {MEMBERS} members, over sockets | median ms | p99 ms |\n|---|---|---|");
     let mut times = [const { Vec::new() }; 2];
     let mut commits = Vec::new();
     for round in 0..1_100 {
@@ -88,7 +88,7 @@ pub(crate) fn fan_out(base: &Path) {
     let commit = (median(&mut commits), p99(&mut commits));
     println!("| without history | {:.2} | {:.2} |", bare.0, bare.1);
     println!("| with history | {:.2} | {:.2} |", stored.0, stored.1);
-    println!("| a commit, of the same talks | {:.2} | {:.2} |", commit.0, commit.1);
+    println!("| a commit, of the same messages | {:.2} | {:.2} |", commit.0, commit.1);
     println!(
         "| so history adds, in commits | {:.1} | {:.1} |",
         (stored.0 - bare.0) / commit.0,
@@ -136,7 +136,7 @@ fn million(dir: &Path) -> Running {
 /// Resuming after 300 and after 100,000 messages, alone and with others, against the rate at which the store reads pages.
 pub(crate) fn resume(dir: &Path) {
     println!(
-        "\n| coming back after | at once | talks/s of all (median) | the store's pages, talks/s | against them |\n|---|---|---|---|---|"
+        "\n| coming back after | at once | messages/s of all (median) | the store's pages, messages/s | against them |\n|---|---|---|---|---|"
     );
     for (missed, people, rounds) in [(300, 1, 101), (300, 32, 21), (100_000, 1, 7), (100_000, 4, 5)] {
         let pages = page_rate(dir, 100_000);
@@ -203,7 +203,7 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
 /// Search through the server, first without an index and while it is being built.
 pub(crate) fn search(dir: &Path) {
     println!(
-        "\n| search over sockets, a million talks in the room | p50 ms | p99 ms | slowest ms |\n|---|---|---|---|"
+        "\n| search over sockets, a million messages in the room | p50 ms | p99 ms | slowest ms |\n|---|---|---|---|"
     );
     for state in ["no index yet, and being made", "all indexed"] {
         if state != "all indexed" {

@@ -19,7 +19,7 @@ pub enum HistoryCommand {
     Check,
     /// Write everything as JSON lines; works while the server runs
     Export {
-        /// Where to; standard output when not given, or -
+        /// The file to write; standard output by default, or for -
         to: Option<PathBuf>,
     },
     /// Copy the store into a new directory; works while the server runs
@@ -31,11 +31,11 @@ pub enum HistoryCommand {
     Import {
         /// The export, or the directory of a backup
         from: PathBuf,
-        /// Go on in the epochs of the source; only where no server ever goes on with the source itself
+        /// Keep the epochs of the source, so that clients resume; only if no server will use the source again
         #[arg(long)]
         keep_epochs: bool,
     },
-    /// Begin a new epoch in every conversation; needed after a snapshot of a whole machine or file system was put back
+    /// Begin a new epoch in every conversation; needed after you restore a snapshot of a whole machine or file system
     NewEpoch,
 }
 
