@@ -73,8 +73,9 @@ fn a_reader_that_stands_still_is_seen_in_the_stats_until_it_goes() {
     assert!(stats.wal_bytes.load(Ordering::Relaxed) > USUAL_WAL * 3 / 2);
     drop(stands);
     until("the reader has gone", || held() == 0);
-    // The next commits use the log again.
+    // The next commits use the log from its beginning again; the first few do not if the search index is reading just then.
+    store.is_indexed(store.head(&room("lobby")).seq);
     let bytes = wal(store.path());
     say(&store, USUAL_WAL);
-    assert!(wal(store.path()) <= bytes);
+    assert!(wal(store.path()) < bytes + USUAL_WAL / 4);
 }
