@@ -30,8 +30,8 @@ fn put_back(backup: &Path, data: &Path) -> Running {
     Running::start(&kept(data))
 }
 
-/// Somebody who had seen so much before the restore is told what of it is lost, given the rest of what is there, and then what
-/// was said in the place of the lost.
+/// A user who had seen messages up to `seen` before the restore gets a gap for the lost ones, the rest of the restored ones, and then
+/// the messages that replaced the lost ones.
 fn hears_all_after(person: &mut Person, seen: u64) {
     let lost = (seen > BEFORE).then(|| format!("gap {}-{seen} lost true", BEFORE + 1));
     let missed = (seen + 1..=BEFORE).map(|n| n.to_string());

@@ -44,6 +44,11 @@ impl World {
             .collect()
     }
 
+    /// How often [`World::heard`] has this.
+    pub(crate) fn count_heard(&mut self, client: usize, what: &str) -> usize {
+        self.heard(client).iter().filter(|heard| *heard == what).count()
+    }
+
     /// The texts of all numbered messages, in the order of the owners.
     pub(crate) fn texts(&self) -> Vec<String> {
         let logged = self.logged.borrow();
